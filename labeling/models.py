@@ -1,0 +1,273 @@
+"""People's work: prompts, tasks handed out under a lease, demonstrations and rankings."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from accounts.models import Pool, Project, User
+from inference.models import Completion
+from labeling.states import AssignmentState, BatchState, TaskState
+
+
+class Split(models.TextChoices):
+    TRAIN = "train"  # 90 %
+    VALID = "valid"  # 5 %: chosen on, reported on
+    HELDOUT = "heldout"  # 5 %: only measured on
+
+
+class PromptSource(models.TextChoices):
+    IMPORTED = "imported"
+    PLAIN = "plain"
+    FEW_SHOT = "few_shot"
+    USER_BASED = "user_based"
+    PLAYGROUND = "playground"
+
+
+class Prompt(models.Model):
+    """A list of messages that ends with what a person asks."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
+    messages = models.JSONField()
+    digest = models.CharField(max_length=64)  # sha256 of the canonical messages
+    owner_key = models.CharField(max_length=120, blank=True)  # blank: its own owner
+    split = models.CharField(max_length=8, choices=Split)  # decided once, by a hash of the owner key
+    source = models.CharField(max_length=12, choices=PromptSource, default=PromptSource.IMPORTED)
+    external_id = models.CharField(max_length=200, blank=True)
+    tags = models.JSONField(default=list)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "digest"], name="prompt_once_per_project"),
+            models.CheckConstraint(condition=Q(split__in=Split.values), name="prompt_split_known"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["project", "split", "id"], name="prompt_by_split")]
+
+
+class TaskKind(models.TextChoices):
+    DEMONSTRATION = "demonstration"
+    RANKING = "ranking"
+    COMPARISON = "comparison"  # K = 2, one of each of two versions, blind
+
+
+class Batch(models.Model):
+    """What somebody (a round, an import) asks of the labelers at one time: kind, quota, overlap, limits."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="batches")
+    kind = models.CharField(max_length=14, choices=TaskKind)
+    title = models.CharField(max_length=120, blank=True)
+    state = models.CharField(max_length=10, choices=BatchState, default=BatchState.OPEN)
+    quota = models.PositiveIntegerField()  # answers wanted in all
+    overlap = models.PositiveSmallIntegerField(default=1)  # answers wanted of each task
+    max_completion_tokens = models.PositiveIntegerField(default=0)  # 0: no limit known
+    allow_ties = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now)
+    frozen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(overlap__gte=1, overlap__lte=9), name="batch_overlap_1_to_9"),
+        ]
+
+
+class Task(models.Model):
+    """One thing to be done by `overlap` labelers. Handed out by priority, then by id, which is random."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="tasks")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=14, choices=TaskKind)
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="tasks")
+    state = models.CharField(max_length=10, choices=TaskState, default=TaskState.OPEN)
+    priority = models.SmallIntegerField(default=0)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["batch", "prompt"], name="prompt_once_per_batch"),
+            models.CheckConstraint(condition=Q(state__in=TaskState.values), name="task_state_known"),
+        ]
+
+
+class Candidate(models.Model):
+    """A completion put before labelers in a task. Identical texts share `merged_into` and are shown once."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates")
+    completion = models.ForeignKey(Completion, on_delete=models.PROTECT, related_name="candidates")
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    merged_into = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="duplicates")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "completion"], name="completion_once_per_task"),
+        ]
+
+
+class Slot(models.Model):
+    """One row per wanted answer. Over-assignment is impossible because there is no row to take."""
+
+    id = models.BigAutoField(primary_key=True)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="slots")
+    number = models.PositiveSmallIntegerField()  # 0 .. overlap-1
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="slots")
+    kind = models.CharField(max_length=14, choices=TaskKind)  # of the task: the hand-out index needs it here
+    priority = models.SmallIntegerField(default=0)
+    rnd = models.UUIDField(default=uuid.uuid4)  # hand-out order among equals
+    is_open = models.BooleanField(default=True)  # not answered, task open, batch open
+    labeler = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="slots")
+    lease_until = models.DateTimeField(null=True)
+    answered = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "number"], name="slot_number_once_per_task"),
+            models.UniqueConstraint(
+                fields=["task", "labeler"], condition=Q(labeler__isnull=False), name="one_slot_per_task_and_labeler"
+            ),
+            models.CheckConstraint(
+                condition=Q(answered=False) | Q(labeler__isnull=False, is_open=False), name="answered_slot_has_labeler"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["project", "kind", "-priority", "rnd"],
+                condition=Q(is_open=True, labeler__isnull=True),
+                name="slot_free",
+            ),
+            models.Index(fields=["lease_until"], condition=Q(is_open=True, labeler__isnull=False), name="slot_lease_end"),
+        ]
+
+
+class Assignment(models.Model):
+    """A task leased to one labeler: what they saw, in which order, and what became of it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
+    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments")
+    state = models.CharField(max_length=10, choices=AssignmentState, default=AssignmentState.LEASED)
+    lease_until = models.DateTimeField()
+    renewals = models.PositiveSmallIntegerField(default=0)
+    display_order = models.JSONField(default=list)  # candidate ids in the order shown
+    guideline_version = models.PositiveIntegerField(default=1)
+    active_ms = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(default=now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "labeler"], name="one_assignment_per_task_and_labeler"),
+            models.CheckConstraint(condition=Q(state__in=AssignmentState.values), name="assignment_state_known"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["labeler", "project"], condition=Q(state="leased"), name="assignment_live"),
+            models.Index(fields=["labeler", "project", "-ended_at"], name="assignment_of_labeler"),
+        ]
+
+
+class Draft(models.Model):
+    """The unsent answer. `revision` is its ETag: a stale writer is told so and gets the newer text."""
+
+    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, primary_key=True, related_name="draft")
+    content = models.JSONField()
+    revision = models.PositiveIntegerField(default=1)
+    saved_at = models.DateTimeField(default=now)
+
+
+class Answer(models.Model):
+    """What a demonstration and a ranking have in common. Immutable; a correction is a new revision."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="%(class)ss")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="%(class)ss")
+    assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, null=True, related_name="%(class)ss")
+    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="%(class)ss")
+    pool = models.CharField(max_length=10, choices=Pool, default=Pool.TRAIN)
+    revision = models.PositiveIntegerField(default=1)
+    is_latest = models.BooleanField(default=True)  # the revision that counts
+    is_late = models.BooleanField(default=False)  # kept, not counted
+    is_synthetic = models.BooleanField(default=False)  # by a simulated labeler
+    guideline_version = models.PositiveIntegerField(default=1)
+    active_ms = models.PositiveBigIntegerField(default=0)
+    note = models.TextField(blank=True)
+    idempotency_key = models.CharField(max_length=255, blank=True)
+    body_sha256 = models.CharField(max_length=64)
+    submitted_at = models.DateTimeField(default=now)
+
+    class Meta:
+        abstract = True
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "labeler", "revision"], name="%(class)s_revision_once"),
+            models.UniqueConstraint(
+                fields=["task", "labeler"], condition=Q(is_latest=True), name="%(class)s_one_latest"
+            ),
+            models.UniqueConstraint(
+                fields=["labeler", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="%(class)s_idempotency_key_once",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["project", "id"], name="%(class)s_export")]
+
+
+class Demonstration(Answer):
+    """The answer a labeler would want the model to give."""
+
+    text = models.TextField()
+
+    class Meta(Answer.Meta):
+        abstract = False
+
+
+class Ranking(Answer):
+    """An order of the K completions with ties: tiers from best to worst, in RankedItem."""
+
+    display_order = models.JSONField(default=list)  # candidate ids as this labeler saw them
+    confidence = models.PositiveSmallIntegerField(null=True)  # 1 .. 5
+
+    class Meta(Answer.Meta):
+        abstract = False
+
+
+class RankedItem(models.Model):
+    """Where one candidate stands. `rank` 1 is best; equal ranks are a tie (dense: 1, 2, 2, 3)."""
+
+    ranking = models.ForeignKey(Ranking, on_delete=models.CASCADE, related_name="items")
+    candidate = models.ForeignKey(Candidate, on_delete=models.PROTECT, related_name="ranked")
+    rank = models.PositiveSmallIntegerField()
+    likert = models.PositiveSmallIntegerField(null=True)  # overall quality, 1 .. 7
+    is_forced = models.BooleanField(default=False)  # an identical text was shown once; the tie is ours, not theirs
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["ranking", "candidate"], name="candidate_ranked_once"),
+            models.CheckConstraint(condition=Q(rank__gte=1, rank__lte=9), name="rank_1_to_9"),
+            models.CheckConstraint(
+                condition=Q(likert__isnull=True) | Q(likert__gte=1, likert__lte=7), name="likert_1_to_7"
+            ),
+        ]
+
+
+class SkipReason(models.TextChoices):
+    UNCLEAR = "unclear"
+    EXPERTISE = "expertise"
+    LANGUAGE = "language"
+    SENSITIVE = "sensitive"
+    BROKEN = "broken"
+
+
+class Skip(models.Model):
+    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, related_name="skip")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="skips")
+    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="skips")
+    reason = models.CharField(max_length=10, choices=SkipReason)
+    note = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=now)
