@@ -1,0 +1,209 @@
+"""Load and save causal language models and scalar-head models as plain folders.
+
+Only local folders, only safetensors, no code from outside. Reward and value models are read by the attention
+mask, never by looking for a pad id, so padding on either side changes nothing (transformers' own classifiers compare
+ids with pad_token_id, and read one token too early where pad = eos).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from inference.engine.chat import ensure_pad
+from inference.engine.folder import check_version_folder
+from inference.engine.random_policy import random_policy
+
+__all__ = [
+    "SHIFT_KEY",
+    "ScalarModel",
+    "disable_dropout",
+    "last_real",
+    "load_policy",
+    "load_scalar",
+    "load_tokenizer",
+    "position_ids_of",
+    "random_policy",
+    "save_policy",
+    "save_scalar",
+]
+
+# B batch, T tokens of the padded row, D width of the backbone
+
+SHIFT_KEY = "preceptor_reward_shift"
+"""Name under which config.json keeps the reward's bias (InstructGPT 3.5: demonstrations score 0 on average)."""
+
+
+def position_ids_of(attention_mask_BT: Tensor) -> Tensor:
+    """Positions that count real tokens only: an exclusive running sum of the mask, 0 on leading padding."""
+    return (attention_mask_BT.long().cumsum(1) - 1).clamp(min=0)
+
+
+def load_policy(
+    path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The causal LM in eval mode and its tokenizer. dtype None means float32, whatever the folder stores.
+
+    Where PAD had to be added (`ensure_pad`) and lies past the embedding, the embedding grows by a row that equals the
+    mean of the others. Raises UnsafeModelFolder for a folder that should not be loaded.
+    """
+    check_version_folder(path)
+    tokenizer = load_tokenizer(path)
+    model = AutoModelForCausalLM.from_pretrained(str(path), **_load_options(dtype))
+    _grow_embedding(model, len(tokenizer))
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model.to(device).eval(), tokenizer
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer, with a PAD that is not EOS."""
+    tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+    ensure_pad(tokenizer)
+    return tokenizer
+
+
+def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """What save_pretrained writes: config.json, safetensors, tokenizer with chat template."""
+    model.save_pretrained(str(path))
+    tokenizer.save_pretrained(str(path))
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Set every dropout to 0, so that train() and eval() give the same numbers (as in 1909.08593 for RM and PPO)."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # Llama-like attention passes a plain number to SDPA
+        config = getattr(module, "config", None)
+        for name in ("attn_pdrop", "resid_pdrop", "embd_pdrop", "attention_dropout", "hidden_dropout", "summary_first_dropout"):
+            if isinstance(getattr(config, name, None), float):
+                setattr(config, name, 0.0)
+
+
+class ScalarModel(nn.Module):
+    """A backbone with one number per token: reward model (read at the end) or value function (read everywhere)."""
+
+    def __init__(self, backbone: PreTrainedModel, score: nn.Linear, *, shift: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.score = score
+        self.shift = shift
+
+    @classmethod
+    def from_policy(cls, path: str | Path, *, seed: int = 0, dtype: torch.dtype | None = None) -> Self:
+        """The policy's trunk under a fresh head with weights N(0, 1/(D+1)) (Stiennon et al. 2009.01325, p. 11)."""
+        check_version_folder(path)
+        backbone = AutoModel.from_pretrained(str(path), **_load_options(dtype))
+        tokenizer = load_tokenizer(path)
+        _grow_embedding(backbone, len(tokenizer))
+        backbone.config.pad_token_id = tokenizer.pad_token_id
+        width = _width(backbone)
+        score = nn.Linear(width, 1, bias=False, dtype=backbone.dtype)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            score.weight.copy_(torch.randn(1, width, generator=generator) / math.sqrt(width + 1))
+        return cls(backbone, score).eval()
+
+    @property
+    def config(self) -> Any:
+        """The backbone's transformers config."""
+        return self.backbone.config
+
+    def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """Raw scores of every position, (B, T) in fp32; numbers at padding mean nothing."""
+        hidden_BTD = self.backbone(
+            input_ids=input_ids_BT,
+            attention_mask=attention_mask_BT,
+            position_ids=position_ids_of(attention_mask_BT),
+            use_cache=False,
+        ).last_hidden_state
+        values_BT: Tensor = self.score(hidden_BTD).squeeze(-1).float()
+        return values_BT
+
+    def rewards(self, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """Score at each row's last real token minus the shift, (B,) in fp32. Padding may be on either side."""
+        values_BT = self(input_ids_BT, attention_mask_BT)
+        return values_BT.gather(1, last_real(attention_mask_BT)).squeeze(1) - self.shift
+
+
+def last_real(attention_mask_BT: Tensor) -> Tensor:
+    """Index of each row's last token with mask 1, (B, 1). Raises ValueError for a row without any."""
+    if not bool(attention_mask_BT.bool().any(1).all()):
+        raise ValueError("attention_mask has a row without a real token; leave empty rows out.")
+    place_T = torch.arange(attention_mask_BT.shape[1], device=attention_mask_BT.device)
+    return (place_T * attention_mask_BT.bool()).argmax(1, keepdim=True)
+
+
+def load_scalar(
+    path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> tuple[ScalarModel, PreTrainedTokenizerBase]:
+    """The model that `save_scalar` wrote, in eval mode, with its tokenizer; any one-label classifier folder will do."""
+    check_version_folder(path)
+    classifier, report = AutoModelForSequenceClassification.from_pretrained(
+        str(path), output_loading_info=True, **_load_options(dtype)
+    )
+    score = getattr(classifier, "score", None)
+    if not isinstance(score, nn.Linear) or score.out_features != 1 or score.bias is not None:
+        raise ValueError(f"{Path(path).name}: no one-number score head without bias; give a reward model's folder.")
+    if report["missing_keys"]:
+        # transformers would fill them with random numbers and only log it: a policy's folder would pass for a reward model.
+        raise ValueError(f"{Path(path).name}: weights are missing: {sorted(report['missing_keys'])[:3]}; give a reward model's folder.")
+    backbone = getattr(classifier, classifier.base_model_prefix)
+    shift = float(getattr(classifier.config, SHIFT_KEY, 0.0))
+    return ScalarModel(backbone, score, shift=shift).to(device).eval(), load_tokenizer(path)
+
+
+def save_scalar(model: ScalarModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """A folder that `AutoModelForSequenceClassification.from_pretrained` reads with the same raw scores.
+
+    The shift is kept in config.json (SHIFT_KEY) and not folded into the weights: the head has no bias.
+    """
+    config = type(model.config).from_dict(model.config.to_dict())
+    config.num_labels = 1
+    config.pad_token_id = tokenizer.pad_token_id
+    setattr(config, SHIFT_KEY, float(model.shift))
+    with torch.device("meta"):  # only the shell: its weights are replaced by ours
+        classifier = AutoModelForSequenceClassification.from_config(config)
+    setattr(classifier, classifier.base_model_prefix, model.backbone)
+    classifier.score = model.score
+    classifier.save_pretrained(str(path))
+    tokenizer.save_pretrained(str(path))
+
+
+def _load_options(dtype: torch.dtype | None) -> dict[str, Any]:
+    return {
+        "dtype": dtype or torch.float32,
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+        "attn_implementation": "sdpa",
+    }
+
+
+def _width(backbone: PreTrainedModel) -> int:
+    return int(backbone.get_input_embeddings().weight.shape[1])
+
+
+def _grow_embedding(model: PreTrainedModel, rows: int) -> None:
+    """Room for ids up to `rows` - 1. The mean keeps a new row's logit ordinary; zeros would win where all logits are negative."""
+    old = model.get_input_embeddings().weight.shape[0]
+    if rows <= old:
+        return
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if layer is not None:
+                layer.weight[old:] = layer.weight[:old].mean(0)
