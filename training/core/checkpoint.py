@@ -1,0 +1,144 @@
+"""Checkpoints: one folder that holds all it takes to go on bit for bit, and that is whole or absent.
+
+    step-40.tmp/  tensors.safetensors  state.json  MANIFEST.json (sha256 and size of both)   -> rename ->   step-40/
+
+Tensors are weights, optimizer moments and generator states; state.json is all that is not a tensor. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from training.core.errors import RunError
+from training.core.run_folder import fsync_path, publish_folder, sha256_of, write_json
+
+_NAME = re.compile(r"step-(\d+)")
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """Everything that changes while a run goes. `numbers` are JSON values (the KL price, say), by name."""
+
+    modules: dict[str, nn.Module]
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, a tied tensor once. They share memory with the module."""
+    seen: set[int] = set()
+    found: dict[str, Tensor] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor.detach()
+    return found
+
+
+def save_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str, keep: int) -> Path:
+    """Write step-<n>/ whole, check it, then delete all but the newest `keep`."""
+    final = folder / f"step-{state.step}"
+    moments, groups = _optimizer_tensors(state.optimizer)
+    tensors = {**_module_tensors(state.modules), **moments, **_generator_tensors()}
+    fields = {"step": state.step, "numbers": state.numbers, "fingerprint": fingerprint, "groups": groups,
+              "python_rng": random.getstate(), "numpy_rng": _numpy_state()}  # fmt: skip
+
+    def write(temporary: Path) -> None:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary / "tensors.safetensors")
+        write_json(temporary / "state.json", fields)
+        for path in (temporary / "tensors.safetensors", temporary / "state.json"):
+            fsync_path(path)
+        files = {p.name: {"sha256": sha256_of(p), "size": p.stat().st_size} for p in sorted(temporary.iterdir())}
+        write_json(temporary / "MANIFEST.json", {"schema": 1, "step": state.step, "files": files})
+
+    publish_folder(final, write)
+    verify_checkpoint(final)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of an attempt, oldest first."""
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def verify_checkpoint(path: Path) -> None:
+    """Compare every file with MANIFEST.json. Raises RunError `checkpoint_damaged`."""
+    try:
+        files = json.loads((path / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
+        good = all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
+    except (OSError, ValueError, KeyError, TypeError) as wrong:
+        raise RunError("checkpoint_damaged", f"{path.name}: {wrong}", "Resume from an earlier checkpoint.") from wrong
+    if not good:
+        raise RunError("checkpoint_damaged", f"{path.name} does not match its manifest.", "Resume from an earlier checkpoint.")
+
+
+def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> None:
+    """Put a checkpoint back into `state` and into the generators of python, numpy and torch."""
+    verify_checkpoint(path)
+    fields = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    if fields["fingerprint"] != fingerprint:
+        raise RunError(
+            "checkpoint_mismatch", f"{path.name} was made with other settings or inputs.", "Resume with the same run, or start anew."
+        )
+    tensors = load_file(path / "tensors.safetensors")
+    with torch.no_grad():
+        for name, target in _module_tensors(state.modules).items():
+            target.copy_(tensors[name])
+    _restore_optimizer(state.optimizer, fields["groups"], tensors)
+    version, internal, gauss = fields["python_rng"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = fields["numpy_rng"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002 - the global one others use
+    torch.set_rng_state(tensors["rng/torch"])
+    if torch.cuda.is_available() and "rng/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng/cuda"])
+    state.step, state.numbers = fields["step"], fields["numbers"]
+
+
+def _module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"module/{key}/{name}": t for key, module in modules.items() for name, t in own_tensors(module).items()}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    saved = optimizer.state_dict()
+    tensors = {f"optimizer/{index}/{name}": t for index, entry in saved["state"].items() for name, t in entry.items()}
+    return tensors, saved["param_groups"]
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]], tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, name = key.split("/")
+            state.setdefault(int(index), {})[name] = tensor
+    for group in groups:
+        group["betas"] = tuple(group["betas"])  # JSON knows no tuples.
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _generator_tensors() -> dict[str, Tensor]:
+    states = {"rng/torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["rng/cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _numpy_state() -> list[Any]:
+    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state())  # noqa: NPY002 - the global one others use
+    return [kind, keys.tolist(), *rest]

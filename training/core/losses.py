@@ -1,0 +1,144 @@
+"""The formulas of SFT, reward models and PPO: pure functions of tensors, in float32, or float64 where given float64.
+
+Shapes are in the names: B sequences, T their tokens, R response tokens, V vocabulary, K answers of one ranking.
+A mask is 1 where a number is real; padding never enters a result. Sums and counts come apart where gradients are
+accumulated, so that one global denominator (all tokens, all rankings of the batch) divides them, and never a
+micro-batch's own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, where, zeros_like
+from torch.nn.functional import logsigmoid
+
+
+def precise(x: Tensor) -> Tensor:
+    """At least float32: log-probabilities and losses are never computed in bfloat16."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def masked_sum(x: Tensor, mask: Tensor) -> Tensor:
+    # where() and not a product: a NaN under padding must not get through as NaN * 0.
+    return where(mask.bool(), x, zeros_like(x)).sum()
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    return masked_sum(x, mask) / mask.sum()
+
+
+def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
+    """Log-probability (B, T), in nats, that the model gave to each token that really stands there."""
+    logp_BTV = precise(logits_BTV).log_softmax(-1)
+    return logp_BTV.gather(-1, tokens_BT.unsqueeze(-1)).squeeze(-1)
+
+
+def token_entropy(logits_BTV: Tensor) -> Tensor:
+    """Entropy (B, T) of the next-token distribution, in nats."""
+    logp_BTV = precise(logits_BTV).log_softmax(-1)
+    return -(logp_BTV.exp() * logp_BTV).sum(-1)
+
+
+def nll_sum(logits_BTV: Tensor, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Summed negative log-likelihood of the masked-in tokens, in nats. SFT masks in the answer and its EOS only."""
+    return -masked_sum(token_logprobs(logits_BTV, tokens_BT), mask_BT)
+
+
+# --- reward model ---------------------------------------------------------------------------------------------------
+
+
+def kept_pairs(ranks_BK: Tensor, present_BK: Tensor) -> Tensor:
+    """(B, K, K) true where answer i was ranked strictly better than j. Ties make no pair (InstructGPT C.2)."""
+    better = ranks_BK.unsqueeze(2) < ranks_BK.unsqueeze(1)
+    return better & present_BK.unsqueeze(2).bool() & present_BK.unsqueeze(1).bool()
+
+
+def ranking_losses(scores_BK: Tensor, ranks_BK: Tensor, present_BK: Tensor) -> Tensor:
+    """InstructGPT Eq. 1 for each ranking, (B,): mean of -log sigmoid(r_i - r_j) over its kept pairs, i the better.
+
+    Divided by the pairs of the ranking itself, so that K = 9 with 36 pairs weighs as much as K = 4 with 6. A ranking
+    where all is tied gives 0.
+    """
+    scores_BK = precise(scores_BK)
+    pairs = kept_pairs(ranks_BK, present_BK)
+    loss_BKK = -logsigmoid(scores_BK.unsqueeze(2) - scores_BK.unsqueeze(1))
+    total_B = where(pairs, loss_BKK, zeros_like(loss_BKK)).sum((1, 2))
+    return total_B / pairs.sum((1, 2)).clamp(min=1)
+
+
+# --- PPO ------------------------------------------------------------------------------------------------------------
+
+
+def kl_k1(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """log p/q per token: unbiased for KL(p || q) under p's samples, and what the reward pays for."""
+    return logp - ref_logp
+
+
+def kl_k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """q/p - 1 - log q/p per token: unbiased too, never negative, less noisy. For watching (Schulman 2020)."""
+    log_ratio = ref_logp - logp
+    return log_ratio.exp() - 1 - log_ratio
+
+
+def token_rewards(logp_BR: Tensor, ref_logp_BR: Tensor, score_B: Tensor, mask_BR: Tensor, kl_coef: float) -> Tensor:
+    """-kl_coef * (log p - log ref) at every real token, plus the score on the last real one, which is the EOS itself.
+
+    TRL and N+ put the score one slot later when there is padding; here the reward of an answer lies inside the answer.
+    """
+    penalty_BR = -kl_coef * kl_k1(logp_BR, ref_logp_BR)
+    rewards_BR = where(mask_BR.bool(), penalty_BR, zeros_like(penalty_BR))
+    last_B1 = mask_BR.long().sum(1, keepdim=True) - 1
+    return rewards_BR.scatter_add(1, last_B1, score_B.to(rewards_BR.dtype).unsqueeze(1))
+
+
+def advantages(rewards_BR: Tensor, values_BR: Tensor, mask_BR: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation (Schulman 2016): advantages and returns, both (B, R), 0 under padding.
+
+    values[t] is the value before token t was chosen. After the last real token the value is 0: the answer is over.
+    Returns are advantages + values, taken before any whitening.
+    """
+    rewards = where(mask_BR.bool(), rewards_BR, zeros_like(rewards_BR))
+    values = where(mask_BR.bool(), values_BR, zeros_like(values_BR))
+    found = zeros_like(rewards)
+    next_value, next_advantage = zeros_like(values[:, 0]), zeros_like(values[:, 0])
+    for t in reversed(range(rewards.shape[1])):
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        next_advantage = delta + gamma * lam * next_advantage
+        next_value = values[:, t]
+        found[:, t] = next_advantage
+    # Under padding everything is 0, so the recursion enters the last real token with value 0 and advantage 0.
+    return found, found + values
+
+
+def whiten(x: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
+    """To mean 0 and variance 1 over all real entries of the batch (biased variance, 1e-8 under the root: LHP, N+)."""
+    mean = masked_mean(x, mask)
+    variance = masked_mean((x - mean) ** 2, mask)
+    white = (x - mean) * (variance + 1e-8).rsqrt()
+    white = white if shift_mean else white + mean
+    return where(mask.bool(), white, zeros_like(white))
+
+
+def policy_losses(logp: Tensor, old_logp: Tensor, advantage: Tensor, *, clip: float) -> Tensor:
+    """PPO's clipped objective per token: max(-A r, -A clip(r, 1 - clip, 1 + clip))."""
+    ratio = (logp - old_logp).exp()
+    return (-advantage * ratio).maximum(-advantage * ratio.clamp(1 - clip, 1 + clip))
+
+
+def value_losses(value: Tensor, old_value: Tensor, returns: Tensor, *, clip: float) -> Tensor:
+    """Half of the larger squared error of the value and of the value held within +-clip of its old one, per token."""
+    held = old_value + (value - old_value).clamp(-clip, clip)
+    return 0.5 * ((value - returns) ** 2).maximum((held - returns) ** 2)
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
+    """1 - Var(returns - values) / Var(returns) over real tokens: 1 is a perfect value network, 0 a constant one."""
+    error = returns - values
+    unexplained = masked_mean((error - masked_mean(error, mask)) ** 2, mask)
+    return 1 - unexplained / (masked_mean((returns - masked_mean(returns, mask)) ** 2, mask) + 1e-12)
+
+
+def next_kl_coef(kl_coef: float, kl: float, *, target: float, episodes: int, horizon: float) -> float:
+    """The proportional controller of Ziegler et al. (1909.08593, 2.2): errors beyond 20 % count as 20 %."""
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    return kl_coef * (1 + error * episodes / horizon)

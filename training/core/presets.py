@@ -1,0 +1,54 @@
+"""Settings that are known to work, by name: what differs from the defaults of config.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# The paper's values (2203.02155): SFT C.1, reward model C.2, PPO C.4 of the 1.3B model. The gradient of pretraining text
+# (ptx) is not part of it, so the policy's rate is the largest that did not diverge without it (E.8). Pretraining has no
+# values there; the block is a GPT-2 small (Radford et al. 2019).
+INSTRUCTGPT: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        "steps": 100_000, "batch_size": 64, "vocab_size": 50_257, "layers": 12, "width": 768, "heads": 12, "context": 1024,
+        "lr": 6e-4, "warmup_steps": 2000, "weight_decay": 0.1, "max_grad_norm": 1.0, "save_every": 1000, "eval_every": 1000,
+        "sample_every": 1000,
+    },
+    "sft": {"lr": 9.65e-6, "epochs": 16, "batch_size": 32, "dropout": 0.2, "lr_schedule": "cosine", "max_length": 2048},
+    "reward": {"lr": 9e-6, "epochs": 1, "batch_size": 64, "lr_schedule": "cosine", "max_length": 2048},
+    "ppo": {
+        "lr": 8.05e-6, "value_lr": 9e-6, "lr_schedule": "constant", "warmup_steps": 10, "iterations": 500, "episodes": 512,
+        "epochs": 1, "minibatches": 8, "max_new_tokens": 1024, "kl_coef": 0.02, "gamma": 1.0, "lam": 0.95, "clip": 0.2,
+        "ema_decay": 0.992,
+    },
+}  # fmt: skip
+
+# For a model of 1-3 million weights on two CPU cores: minutes.
+CPU_STARTER: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        "steps": 1500, "batch_size": 16, "vocab_size": 4096, "layers": 4, "width": 128, "heads": 4, "context": 256,
+        "lr": 3e-3, "warmup_steps": 50, "weight_decay": 0.1, "max_grad_norm": 1.0, "save_every": 250, "eval_every": 250,
+        "sample_every": 500, "save_dtype": "bfloat16",
+    },
+    "sft": {"lr": 5e-4, "epochs": 3, "batch_size": 16, "max_length": 256, "max_grad_norm": 1.0, "eval_every": 20, "sample_every": 40},
+    "reward": {"lr": 5e-4, "epochs": 1, "batch_size": 8, "max_length": 256, "warmup_steps": 5, "max_grad_norm": 1.0, "eval_every": 10},
+    "ppo": {
+        "lr": 1e-4, "value_lr": 5e-4, "warmup_steps": 2, "iterations": 30, "episodes": 128, "epochs": 2, "minibatches": 4,
+        "max_new_tokens": 64, "kl_coef": 0.05, "kl_budget": 20.0, "max_grad_norm": 1.0, "save_every": 10, "sample_every": 10,
+    },
+}  # fmt: skip
+
+# For a random model of about 100 thousand weights: seconds.
+TEST: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        "steps": 8, "batch_size": 4, "vocab_size": 300, "layers": 1, "width": 16, "heads": 2, "context": 32,
+        "save_every": 4, "eval_every": 4, "sample_every": 4, "sample_tokens": 8,
+    },
+    "sft": {"epochs": 1, "batch_size": 4, "max_length": 128, "save_every": 4, "eval_every": 4, "sample_every": 4, "sample_tokens": 8},
+    "reward": {"epochs": 1, "batch_size": 4, "max_length": 128, "save_every": 4, "eval_every": 4},
+    "ppo": {
+        "iterations": 4, "episodes": 8, "epochs": 1, "minibatches": 2, "max_new_tokens": 8, "save_every": 2, "sample_every": 2,
+        "sample_tokens": 8, "lr": 1e-4, "value_lr": 1e-4,
+    },
+}  # fmt: skip
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {"cpu-starter": CPU_STARTER, "instructgpt": INSTRUCTGPT, "test": TEST}
