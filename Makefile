@@ -1,0 +1,38 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+RUN := $(PYTHON) -m config.bootstrap
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+up: ## Start everything and print the address with one-time sign-in links (HOST=, PORT= to change)
+	@$(RUN) up
+
+link: ## Print fresh sign-in links for a running installation
+	@$(RUN) link
+
+stop: ## Stop what `make up` started elsewhere, and the embedded services
+	@$(RUN) stop
+
+test: ## All tests: unit, API, training, processes, browser
+	@$(RUN) test
+
+check: ## All that needs no running: lint, types, import rules, migrations, schema, sizes
+	@$(RUN) check
+
+demo: ## A whole round by simulated labelers over the REST API; ends with a table
+	@$(RUN) demo
+
+bench: ## The measured rows: first start, second start, link to first ranking
+	@$(RUN) bench
+
+fmt: ## Format Python and TypeScript
+	@$(RUN) fmt
+
+schema: ## Write docs/openapi.json and the TypeScript types from the code
+	@$(RUN) schema
+
+clean: ## Remove what was built here (never the data; `make up` says where that is)
+	@$(RUN) clean
+
+.PHONY: help up link stop test check demo bench fmt schema clean

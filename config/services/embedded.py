@@ -1,0 +1,32 @@
+"""Both embedded services together; an address in the environment replaces one."""
+
+import os
+
+from config.services.paths import Home
+from config.services.postgres import Postgres
+from config.services.valkey import Valkey
+
+
+def embedded(home: Home, *, durable: bool = True) -> dict[str, Postgres | Valkey]:
+    """The services that the environment does not replace, by name."""
+    found: dict[str, Postgres | Valkey] = {}
+    if not os.environ.get("DATABASE_URL"):
+        found["PostgreSQL"] = Postgres(home, durable=durable)
+    if not os.environ.get("REDIS_URL"):
+        found["Valkey"] = Valkey(home, durable=durable)
+    return found
+
+
+def start(home: Home, *, durable: bool = True) -> None:
+    """Start what is embedded and make the secret key. Raises ServiceError."""
+    home.prepare()
+    if not os.environ.get("SECRET_KEY") and not os.environ.get("SECRET_KEY_FILE"):
+        home.ensure_secret_key()
+    for service in embedded(home, durable=durable).values():
+        service.start()
+
+
+def stop(home: Home) -> None:
+    """Stop both, whoever started them."""
+    for service in (Valkey(home), Postgres(home)):
+        service.stop()

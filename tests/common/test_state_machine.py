@@ -1,0 +1,54 @@
+from datetime import UTC, datetime
+
+import pytest
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+
+from common.state_machine import IllegalMove, move
+from training.models import Round
+from training.states import ROUND_MOVES, RoundState
+
+
+@pytest.fixture
+def round_(project):
+    return Round.objects.create(project=project, number=1)
+
+
+def test_a_legal_move_is_one_update_and_the_object_knows_it(round_, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        move(round_, RoundState.DEMONSTRATING, ROUND_MOVES, reason="go")
+    assert (round_.state, round_.reason) == (RoundState.DEMONSTRATING, "go")
+    round_.refresh_from_db()
+    assert (round_.state, round_.reason) == (RoundState.DEMONSTRATING, "go")
+
+
+def test_an_illegal_move_changes_nothing_and_names_both_states(round_):
+    with pytest.raises(IllegalMove) as refused:
+        move(round_, RoundState.PROMOTED, ROUND_MOVES, reason="no")
+    assert refused.value.extra == {"from": "draft", "to": "promoted"}
+    round_.refresh_from_db()
+    assert (round_.state, round_.reason) == ("draft", "")
+
+
+def test_of_two_who_read_the_same_state_only_one_moves_it(round_):
+    second = Round.objects.get(pk=round_.pk)
+    move(round_, RoundState.DEMONSTRATING, ROUND_MOVES)
+    with pytest.raises(IllegalMove):
+        move(second, RoundState.DEMONSTRATING, ROUND_MOVES)
+
+
+def test_from_narrows_the_sources(round_):
+    with pytest.raises(IllegalMove):
+        move(round_, RoundState.CANCELLED, ROUND_MOVES, from_=RoundState.RANKING)
+    move(round_, RoundState.CANCELLED, ROUND_MOVES, from_=[RoundState.DRAFT, RoundState.RANKING])
+
+
+def test_a_change_that_the_database_computes_is_read_back(round_):
+    move(round_, RoundState.CANCELLED, ROUND_MOVES, reason=Concat(F("state"), Value("!")), ended_at=datetime(2030, 1, 1, tzinfo=UTC))
+    assert round_.reason == "draft!"
+
+
+def test_a_row_that_is_gone_cannot_move(round_):
+    Round.objects.filter(pk=round_.pk).delete()
+    with pytest.raises(IllegalMove, match="nowhere"):
+        move(round_, RoundState.DEMONSTRATING, ROUND_MOVES)
