@@ -147,7 +147,9 @@ def _id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     return found
 
 
-def _ours(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[list[int], list[tuple[int, int]]]:
+def _ours(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
+) -> tuple[list[int], list[tuple[int, int]]]:
     """Ids of whole turns, and where the model's own writing lies as [start, stop)."""
     ids: list[int] = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
     spans = []
@@ -172,7 +174,9 @@ def _foreign(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *,
             return_dict=False,
         )
     except TemplateError as error:
-        raise ValueError(f"messages do not fit the model's chat template: {error}; change their roles or order.") from error
+        raise ValueError(
+            f"messages do not fit the model's chat template: {error}; change their roles or order."
+        ) from error
     bos = tokenizer.bos_token_id
     if bos is None or bos == tokenizer.eos_token_id:
         return ids
@@ -222,5 +226,7 @@ def _template_turn_end(tokenizer: PreTrainedTokenizerBase, template: str) -> int
         if token in special:
             return int(token)
     if tokenizer.eos_token_id is None:
-        raise ValueError("the tokenizer has neither EOS nor a template that ends a turn; set eos_token in tokenizer_config.json.")
+        raise ValueError(
+            "the tokenizer has neither EOS nor a template that ends a turn; set eos_token in tokenizer_config.json."
+        )
     return int(tokenizer.eos_token_id)

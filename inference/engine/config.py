@@ -17,9 +17,9 @@ class SamplingParams:
     """How one completion is drawn.
 
     Order of application, with raw logits l, bias b and c[j] = times token j was sampled in this completion:
-    l[j] + b[j] - c[j] * frequency_penalty - (c[j] > 0) * presence_penalty (OpenAI API reference, "Parameter details"), then
-    repetition_penalty, then / temperature, then top_k, top_p, min_p, then the draw. Log-probabilities that are
-    reported are always those of the raw logits at temperature 1.
+    l[j] + b[j], then repetition_penalty, then - c[j] * frequency_penalty - (c[j] > 0) * presence_penalty (OpenAI API
+    reference, "Parameter details"), then / temperature, then top_k, top_p, min_p, then the draw. Log-probabilities
+    that are reported are always those of the raw logits at temperature 1.
     """
 
     max_tokens: int
@@ -120,12 +120,16 @@ def _check_stops(params: SamplingParams) -> None:
         raise ValueError(f"stop takes at most {MAX_STOP_STRINGS} texts; send a list of texts.")
     for text in params.stop:
         if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARACTERS:
-            raise ValueError(f"stop={text!r} must be a text of 1 to {MAX_STOP_CHARACTERS} characters; change or remove it.")
+            raise ValueError(
+                f"stop={text!r} must be a text of 1 to {MAX_STOP_CHARACTERS} characters; change or remove it."
+            )
     if not isinstance(params.stop_token_ids, tuple):
         raise ValueError("stop_token_ids must be a list of token ids; send a list.")
     for token in params.stop_token_ids:
         if isinstance(token, bool) or not isinstance(token, int) or token < 0:
-            raise ValueError(f"stop_token_ids holds {token!r}; send whole token ids from 0 to the vocabulary's size - 1.")
+            raise ValueError(
+                f"stop_token_ids holds {token!r}; send whole token ids from 0 to the vocabulary's size - 1."
+            )
 
 
 def _check_bias(bias: Mapping[int, float]) -> None:
@@ -133,10 +137,14 @@ def _check_bias(bias: Mapping[int, float]) -> None:
         raise ValueError(f"logit_bias must map at most {MAX_LOGIT_BIAS} token ids to numbers; send fewer.")
     for token, value in bias.items():
         if isinstance(token, bool) or not isinstance(token, int) or token < 0:
-            raise ValueError(f"logit_bias names token {token!r}; send token ids from 0 to the vocabulary's size - 1.")
+            raise ValueError(
+                f"logit_bias names token {token!r}; send token ids from 0 to the vocabulary's size - 1."
+            )
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or not -100 <= value <= 100:
-            raise ValueError(f"logit_bias[{token}]={value!r} is out of range; send a number from -100 to 100.")
+            raise ValueError(
+                f"logit_bias[{token}]={value!r} is out of range; send a number from -100 to 100."
+            )
 
 
 def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
@@ -153,8 +161,12 @@ def _bias_from_json(value: object) -> dict[int, float]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ValueError(f"logit_bias={value!r} is not an object; send token ids and numbers, as in {{\"50256\": -100}}.")
+        raise ValueError(
+            f'logit_bias={value!r} is not an object; send token ids and numbers, as in {{"50256": -100}}.'
+        )
     try:
         return {int(token): number for token, number in value.items()}
     except (TypeError, ValueError) as error:
-        raise ValueError("logit_bias has a key that is not a token id; send whole numbers as keys.") from error
+        raise ValueError(
+            "logit_bias has a key that is not a token id; send whole numbers as keys."
+        ) from error

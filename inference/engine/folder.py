@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 FORBIDDEN_SUFFIXES = frozenset(
-    {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5", ".msgpack", ".npz"}  # loaders of these unpickle
+    {
+        ".bin",
+        ".pt",
+        ".pth",
+        ".pkl",
+        ".pickle",
+        ".ckpt",
+        ".joblib",
+        ".h5",
+        ".msgpack",
+        ".npz",
+    }  # loaders of these unpickle
     | {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib"}
 )
 # Files that transformers asks for `auto_map`. Vocabularies are left out: there the word may be a token.
@@ -47,16 +58,24 @@ def check_version_folder(path: str | Path) -> None:
     if not folder.is_dir():
         raise UnsafeModelFolder(f"{folder.name}: no such folder; give the folder that save_pretrained wrote.")
     if not (folder / "config.json").is_file():
-        raise UnsafeModelFolder(f"{folder.name}: config.json is missing; give the folder that save_pretrained wrote.")
+        raise UnsafeModelFolder(
+            f"{folder.name}: config.json is missing; give the folder that save_pretrained wrote."
+        )
     names = [file.relative_to(folder).as_posix() for file in _walk(folder)]
     for name in names:
         if Path(name).suffix.lower() in FORBIDDEN_SUFFIXES:
-            raise UnsafeModelFolder(f"{name}: this kind of file can run code when it is loaded; remove it (weights: safetensors).")
+            raise UnsafeModelFolder(
+                f"{name}: this kind of file can run code when it is loaded; remove it (weights: safetensors)."
+            )
     if not any(name.endswith(".safetensors") and "/" not in name for name in names):
-        raise UnsafeModelFolder(f"{folder.name}: no *.safetensors weights; save the model with save_pretrained again.")
+        raise UnsafeModelFolder(
+            f"{folder.name}: no *.safetensors weights; save the model with save_pretrained again."
+        )
     for name in CONFIG_FILES:
         if (folder / name).is_file() and _has_key(_read_json_object(folder / name), "auto_map"):
-            raise UnsafeModelFolder(f"{name}: auto_map asks for code from outside; remove it or choose a built-in architecture.")
+            raise UnsafeModelFolder(
+                f"{name}: auto_map asks for code from outside; remove it or choose a built-in architecture."
+            )
     _check_index(folder)
 
 
@@ -85,7 +104,9 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in names:
             file = Path(root) / name
             if file.is_symlink() and not file.resolve().is_relative_to(inside):
-                raise UnsafeModelFolder(f"{name}: a symlink that leads out of the model folder; copy the file itself.")
+                raise UnsafeModelFolder(
+                    f"{name}: a symlink that leads out of the model folder; copy the file itself."
+                )
             if not file.is_file():
                 raise UnsafeModelFolder(f"{name}: not a plain file; remove it.")
             yield file
@@ -125,4 +146,6 @@ def _check_index(folder: Path) -> None:
         raise UnsafeModelFolder(f"{INDEX_FILE}: weight_map is missing; save the model again.")
     for name in sorted({str(value) for value in weight_map.values()}):
         if Path(name).name != name or not name.endswith(".safetensors") or not (folder / name).is_file():
-            raise UnsafeModelFolder(f"{INDEX_FILE}: {name!r} is no safetensors file beside it; save the model again.")
+            raise UnsafeModelFolder(
+                f"{INDEX_FILE}: {name!r} is no safetensors file beside it; save the model again."
+            )

@@ -88,7 +88,14 @@ def disable_dropout(model: nn.Module) -> None:
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0  # Llama-like attention passes a plain number to SDPA
         config = getattr(module, "config", None)
-        for name in ("attn_pdrop", "resid_pdrop", "embd_pdrop", "attention_dropout", "hidden_dropout", "summary_first_dropout"):
+        for name in (
+            "attn_pdrop",
+            "resid_pdrop",
+            "embd_pdrop",
+            "attention_dropout",
+            "hidden_dropout",
+            "summary_first_dropout",
+        ):
             if isinstance(getattr(config, name, None), float):
                 setattr(config, name, 0.0)
 
@@ -157,10 +164,14 @@ def load_scalar(
     )
     score = getattr(classifier, "score", None)
     if not isinstance(score, nn.Linear) or score.out_features != 1 or score.bias is not None:
-        raise ValueError(f"{Path(path).name}: no one-number score head without bias; give a reward model's folder.")
+        raise ValueError(
+            f"{Path(path).name}: no one-number score head without bias; give a reward model's folder."
+        )
     if report["missing_keys"]:
         # transformers would fill them with random numbers and only log it: a policy's folder would pass for a reward model.
-        raise ValueError(f"{Path(path).name}: weights are missing: {sorted(report['missing_keys'])[:3]}; give a reward model's folder.")
+        raise ValueError(
+            f"{Path(path).name}: weights are missing: {sorted(report['missing_keys'])[:3]}; give a reward model's folder."
+        )
     backbone = getattr(classifier, classifier.base_model_prefix)
     shift = float(getattr(classifier.config, SHIFT_KEY, 0.0))
     return ScalarModel(backbone, score, shift=shift).to(device).eval(), load_tokenizer(path)
