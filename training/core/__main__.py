@@ -1,0 +1,88 @@
+"""Run one training stage by hand or under a supervisor.
+
+    python -m training.core pretrain|sft|reward|ppo RUNDIR/run.json
+
+Leaves 0 with result.json written, 1 with error.json, 130 or 143 after SIGINT or SIGTERM with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from training.core.config import KINDS
+from training.core.errors import RunError, RunInterrupted
+from training.core.run_folder import Run, clear_outcome, leave_with_parent, read_run, write_json
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 2 or arguments[0] not in KINDS or not Path(arguments[1]).is_file():
+        print(__doc__, file=sys.stderr)
+        return 2
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # Inputs lie in the run folder; nothing is ever fetched.
+    leave_with_parent()
+    path = Path(arguments[1]).resolve()
+    try:
+        clear_outcome(path.parent)
+        run = read_run(path, arguments[0])
+        run.stop.install()
+        write_json(path.parent / "result.json", _train(run))
+    except RunInterrupted as stopped:
+        return stopped.exit_code
+    except Exception as wrong:  # noqa: BLE001 - the edge of the program: whatever it was, the folder has to tell
+        return _failed(path.parent, wrong)
+    return 0
+
+
+def _train(run: Run) -> dict[str, Any]:
+    # Torch takes seconds to import: what is wrong in run.json is told before that.
+    if run.kind == "pretrain":
+        from training.core.pretrain import train_pretrain
+
+        return train_pretrain(run)
+    if run.kind == "sft":
+        from training.core.sft import train_sft
+
+        return train_sft(run)
+    if run.kind == "reward":
+        from training.core.reward import train_reward
+
+        return train_reward(run)
+    from training.core.ppo import train_ppo
+
+    return train_ppo(run)
+
+
+def _failed(folder: Path, wrong: Exception) -> int:
+    traceback.print_exception(wrong)
+    error = as_run_error(wrong)
+    try:
+        write_json(folder / "error.json", {"code": error.code, "message": error.message, "remedy": error.remedy})
+    except OSError:
+        print(f"error.json could not be written: {error.code}: {error.message}", file=sys.stderr)
+    return 1
+
+
+def as_run_error(wrong: Exception) -> RunError:
+    """The stable code of any failure. safetensors and torch tell some of theirs in words only."""
+    text = str(wrong)
+    if isinstance(wrong, RunError):
+        return wrong
+    full = isinstance(wrong, OSError) and wrong.errno in _FULL
+    if full or (type(wrong).__name__ == "SafetensorError" and any(f"code: {number}" in text for number in _FULL)):
+        return RunError("disk_full", f"Nothing more can be written: {text}", "Free space, then resume from the last checkpoint.")
+    if isinstance(wrong, MemoryError) or type(wrong).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+        return RunError("out_of_memory", f"Out of memory: {text}", "Halve micro_batch_tokens and resume.")
+    if isinstance(wrong, OSError):
+        return RunError("io_error", text, "Look at the disk and the folder's permissions, then resume.")
+    return RunError("crashed", f"{type(wrong).__name__}: {text}", "This is a fault of the program: report it with the run folder.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""The model folder a run publishes: weights, tokenizer, a model card for people, lineage.json for programs."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.core.run_folder import Run, publish_folder, write_json
+
+_TITLES = {
+    "pretrain": "A language model trained from raw text",
+    "sft": "A language model fine-tuned on demonstrations",
+    "reward": "A reward model trained on rankings",
+    "ppo": "A policy trained with PPO against a reward model",
+}
+
+
+def versions() -> dict[str, str]:
+    """What computed the result: bit-for-bit repetition holds for the same versions and threads on the same kind of machine."""
+    found = {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors", "numpy")}
+    return {**found, "python": platform.python_version(), "machine": platform.machine(), "threads": str(torch.get_num_threads())}
+
+
+def publish_model(run: Run, name: str, save: Callable[[Path], None], metrics: Mapping[str, float], dropped: Mapping[str, int]) -> None:
+    """Write weights, card and lineage to <run>/<name>, which appears whole or not at all."""
+    lineage = {
+        "kind": run.kind, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
+        "parents": dict(run.parents), "sha256": dict(run.sha256), "metrics": dict(metrics), "dropped": dict(dropped),
+        "versions": versions(),
+    }  # fmt: skip
+
+    def write(folder: Path) -> None:
+        save(folder)
+        (folder / "README.md").write_text(_card(run, metrics, dropped), encoding="utf-8")
+        write_json(folder / "lineage.json", lineage)
+
+    publish_folder(run.folder / name, write)
+
+
+def _card(run: Run, metrics: Mapping[str, float], dropped: Mapping[str, int]) -> str:
+    """The card names versions and numbers only; texts of people and models do not get in."""
+    parents = [f"- {role}: `{parent}`" for role, parent in sorted(run.parents.items())] or ["- none"]
+    numbers = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
+    left_out = [f"- {reason}: {count}" for reason, count in sorted(dropped.items()) if count] or ["- nothing"]
+    return "\n".join([
+        "---", "library_name: transformers", f"tags: [preceptor, {run.kind}]", "---", "",
+        f"# {_TITLES[run.kind]}", "",
+        f"Made by Preceptor, run `{run.run}`, seed {run.seed}. `lineage.json` beside this card names every input by its hash.", "",
+        "## Made from", "", *parents, "",
+        "## Measured", "", "| what | value |", "| --- | --- |", *numbers, "",
+        "## Left out of the data", "", *left_out, "",
+        "## Settings", "", "```json", json.dumps(run.config.to_json(), indent=1, sort_keys=True), "```", "",
+        "## Limits", "",
+        "It says what its data made likely, true or not. Judge it on your own prompts before you rely on it.", "",
+    ])  # fmt: skip
+
+
+def result(kind: str, steps: int, metrics: Mapping[str, Any], dropped: Mapping[str, int], seconds: float, **more: Any) -> dict[str, Any]:
+    """What result.json holds."""
+    return {
+        "kind": kind, "steps": steps, "model": "model", "metrics": dict(metrics), "dropped": dict(dropped),
+        "seconds": round(seconds, 3), "versions": versions(), **more,
+    }  # fmt: skip

@@ -1,0 +1,176 @@
+"""JSON lines to token ids. What does not fit is dropped whole and counted, never cut: half an answer has no EOS to learn.
+
+All lines of an input come from a checked snapshot; one that is malformed is an error that names the file and the line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from transformers import PreTrainedTokenizerBase
+
+from inference.engine.chat import Message, encode_completion, render_prompt
+from training.core.errors import RunError
+
+Dropped = Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A dialogue whose last turn is what a good answer looks like; the loss is on ids[prompt_tokens:]."""
+
+    id: str
+    ids: list[int]
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """K answers to one prompt, each as prompt + answer ids, with ranks: 1 is best, equal numbers are ties."""
+
+    id: str
+    answers: list[list[int]]
+    ranks: list[int]
+    weight: float
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.answers))
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the policy is asked; its id is the key of its sampling seeds."""
+
+    id: str
+    messages: list[Message]
+    ids: list[int]
+
+
+def rows_of(folder: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """("train.jsonl line 3", row) for each line; nothing where the file is missing."""
+    path = folder / name
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            where = f"{name} line {number}"
+            try:
+                row = json.loads(line)
+            except ValueError as wrong:
+                raise bad_row(where, f"is not JSON ({wrong})") from wrong
+            if not isinstance(row, dict) or not isinstance(row.get("id"), str | int):
+                raise bad_row(where, "is not an object with an id")
+            yield where, row
+
+
+def bad_row(where: str, what: str) -> RunError:
+    return RunError("bad_dataset", f"{where} {what}.", "Export the dataset again.")
+
+
+def messages_of(row: dict[str, Any], name: str, where: str) -> list[Message]:
+    messages = row.get(name)
+    if not isinstance(messages, list) or not all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
+    ):
+        raise bad_row(where, f"has no list of messages under {name!r}")
+    return [cast(Message, {"role": m["role"], "content": m["content"]}) for m in messages]
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message], where: str) -> list[int]:
+    try:
+        return render_prompt(tokenizer, messages)
+    except ValueError as wrong:
+        raise bad_row(where, f"cannot be rendered: {wrong}") from wrong
+
+
+def read_demonstrations(
+    folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, dropped: Dropped
+) -> list[Demonstration]:
+    """Demonstrations of at most `limit` tokens. Counts `no_answer` and `too_long`."""
+    found = []
+    for where, row in rows_of(folder, name):
+        messages = messages_of(row, "messages", where)
+        if len(messages) < 2 or messages[-1]["role"] != "assistant":
+            dropped["no_answer"] += 1
+            continue
+        prompt = prompt_ids(tokenizer, messages[:-1], where)
+        ids = prompt + encode_completion(tokenizer, messages[-1]["content"])
+        if len(ids) > limit:
+            dropped["too_long"] += 1
+            continue
+        found.append(Demonstration(str(row["id"]), ids, len(prompt)))
+    return found
+
+
+def read_rankings(
+    folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, vocabulary: int, dropped: Dropped
+) -> list[Ranking]:
+    """Rankings with at least one pair that is not tied. Counts what was left out, answers and whole rankings apart."""
+    found = []
+    for where, row in rows_of(folder, name):
+        prompt = prompt_ids(tokenizer, messages_of(row, "prompt", where), where)
+        ranks, responses = row.get("ranks"), row.get("responses")
+        if not isinstance(ranks, dict) or not isinstance(responses, list):
+            raise bad_row(where, "has no ranks or no responses")
+        answers, kept_ranks = [], []
+        for response in responses:
+            rank = ranks.get(str(response.get("id"))) if isinstance(response, dict) else None
+            ids = prompt + _answer_ids(tokenizer, response, vocabulary, where)
+            if type(rank) is not int:
+                dropped["answers_without_rank"] += 1
+            elif len(ids) > limit:
+                dropped["answers_too_long"] += 1
+            else:
+                answers.append(ids)
+                kept_ranks.append(rank)
+        if len(set(kept_ranks)) < 2:
+            dropped["rankings_all_tied" if len(kept_ranks) > 1 else "rankings_too_small"] += 1
+            continue
+        found.append(Ranking(str(row["id"]), answers, kept_ranks, _weight(row, where)))
+    return found
+
+
+def _answer_ids(tokenizer: PreTrainedTokenizerBase, response: Any, vocabulary: int, where: str) -> list[int]:
+    """The ids that were sampled, where they are known: a text may be encoded in other ways than it was written."""
+    if not isinstance(response, dict) or not isinstance(response.get("content"), str):
+        raise bad_row(where, "has a response without content")
+    ids = response.get("token_ids")
+    if ids is None:
+        return encode_completion(tokenizer, response["content"])
+    if not isinstance(ids, list) or not ids or not all(type(i) is int and 0 <= i < vocabulary for i in ids):
+        raise bad_row(where, "has token_ids outside the model's vocabulary")
+    return ids
+
+
+def _weight(row: dict[str, Any], where: str) -> float:
+    weight = row.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1e6:
+        raise bad_row(where, "has a weight that is not a number from 0 on")
+    return float(weight)
+
+
+def read_prompts(folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, dropped: Dropped) -> list[Prompt]:
+    """Prompts of at most `limit` tokens; longer ones count as `prompts_too_long`."""
+    found = []
+    for where, row in rows_of(folder, name):
+        messages = messages_of(row, "prompt", where)
+        ids = prompt_ids(tokenizer, messages, where)
+        if len(ids) > limit:
+            dropped["prompts_too_long"] += 1
+            continue
+        found.append(Prompt(str(row["id"]), messages, ids))
+    return found
+
+
+def require_some(rows: list[Any], what: str, dropped: Dropped) -> None:
+    if not rows:
+        counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items())) or "the file has no rows"
+        raise RunError("empty_dataset", f"No {what} left to train on ({counts}).", "Collect more, or raise the length limits.")

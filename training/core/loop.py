@@ -1,0 +1,205 @@
+"""What all stages share: seeds, optimizer, schedule, gradient accumulation, and the loop that logs, saves and obeys signals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers.utils.logging import disable_progress_bar
+
+from training.core.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from training.core.config import StageConfig
+from training.core.errors import RunError, RunInterrupted
+from training.core.report import Reporter
+from training.core.run_folder import Run
+
+Numbers = dict[str, float]
+
+# These change how a run is watched or fits in memory, not what it computes: a resumed run may have others.
+_FREE_SETTINGS = {"micro_batch_tokens", "save_every", "keep_checkpoints", "eval_every", "sample_every", "sample_tokens", "save_dtype"}
+
+
+def stream_seed(seed: int, *names: object) -> int:
+    """A seed of its own for each purpose (order, dropout, rollout ...), so that one never shifts another. 63 bits."""
+    text = json.dumps([seed, *map(str, names)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def prepare(run: Run) -> torch.device:
+    """Seed the global generators, ask torch for repeatable kernels, and choose the device."""
+    random.seed(stream_seed(run.seed, "python"))
+    np.random.seed(stream_seed(run.seed, "numpy") % 2**32)  # noqa: NPY002 - the global one others use
+    torch.manual_seed(stream_seed(run.seed, "dropout"))
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    disable_progress_bar()  # A supervisor keeps what is printed; bars would be all of it.
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise RunError("no_device", "device is cuda, but torch sees no GPU.", "Use device auto or cpu.")
+    return torch.device("cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+# --- optimizer ------------------------------------------------------------------------------------------------------
+
+
+def make_optimizer(trained: Sequence[tuple[nn.Module, float]], cfg: StageConfig) -> torch.optim.Optimizer:
+    """AdamW over modules, each with its own peak rate. Vectors (biases, norms) are not decayed."""
+    groups: list[dict[str, Any]] = []
+    for module, lr in trained:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        for decay, members in (
+            (cfg.weight_decay, [p for p in parameters if p.ndim >= 2]),
+            (0.0, [p for p in parameters if p.ndim < 2]),
+        ):
+            if members:
+                groups.append({"params": members, "lr": lr, "peak_lr": lr, "weight_decay": decay})
+    return torch.optim.AdamW(groups, betas=(cfg.adam_beta1, cfg.adam_beta2), eps=cfg.adam_eps, fused=True)
+
+
+def lr_factor(step: int, total: int, schedule: str, warmup: int) -> float:
+    """Share of the peak rate at step 0, 1, ... total - 1. Warm-up starts from 1/10 of the peak (InstructGPT C.4)."""
+    if step < warmup:
+        return 0.1 + 0.9 * step / warmup
+    done = (step - warmup) / max(total - warmup, 1)
+    if schedule == "cosine":
+        return 0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return max(1 - done, 0.0) if schedule == "linear" else 1.0
+
+
+def optimizer_step(
+    optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module], cfg: StageConfig, factor: float
+) -> Numbers:
+    """One update with the gathered gradients; returns the gradient's length by module. RunError `nan_loss` instead of
+    an update when a gradient is not finite: the weights and the last checkpoint stay good."""
+    norms: Numbers = {}
+    for name, module in modules.items():
+        parameters = [p for p in module.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        check_finite(float(norm), f"the gradient of the {name}")
+        if cfg.max_grad_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, cfg.max_grad_norm, norm)
+        norms[name] = float(norm)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norms
+
+
+def check_finite(number: float, what: str) -> None:
+    if not math.isfinite(number):
+        raise RunError("nan_loss", f"{what} is {number}.", "Lower the learning rate, or resume from the last checkpoint with other settings.")
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+def permutation(count: int, seed: int, *names: object) -> list[int]:
+    """A shuffled range that depends on its names alone, so a resumed run finds its place without any saved state."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, *names))
+    return [int(i) for i in torch.randperm(count, generator=generator)]
+
+
+def sorted_batches(lengths: Sequence[int], order: Sequence[int], size: int, window: int, seed: int, *names: object) -> list[list[int]]:
+    """Cut `order` into batches. Within each window of batches rows are sorted by length, then the batches are shuffled."""
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * window):
+        rows = sorted(order[start : start + size * window], key=lambda i: lengths[i]) if window > 1 else list(order[start : start + size])
+        batches += [rows[i : i + size] for i in range(0, len(rows), size)]
+    return [batches[i] for i in permutation(len(batches), seed, *names, "batches")] if window > 1 else batches
+
+
+def micro_batches(indices: Sequence[int], cost: Callable[[int], tuple[int, int]], budget: int) -> list[list[int]]:
+    """Parts of a batch whose padded size (rows x longest) stays within the budget. cost(i) = (rows, longest row)."""
+    parts: list[list[int]] = []
+    rows = 0
+    for index in sorted(indices, key=lambda i: (cost(i)[1], i), reverse=True):
+        more, longest = cost(index)
+        # Sorted from long to short, so the first of a part is its width.
+        if not parts or (rows + more) * cost(parts[-1][0])[1] > budget:
+            parts.append([])
+            rows = 0
+        parts[-1].append(index)
+        rows += more
+    return parts
+
+
+def pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and mask, (B, T) each, padded on the right. The mask comes from lengths; the padding id is never looked at."""
+    width = max(map(len, rows))
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for b, row in enumerate(rows):
+        ids[b, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[b, : len(row)] = 1
+    return ids.to(device), mask.to(device)
+
+
+def autocast(device: torch.device, *, enabled: bool) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """No gradients and eval mode, and back to how it was."""
+    before = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in zip(modules, before, strict=True):
+            module.train(mode)
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def fingerprint(run: Run) -> str:
+    """What a checkpoint belongs to: the stage, its seed, the settings that decide results, and the inputs."""
+    config = {k: v for k, v in run.config.to_json().items() if k not in _FREE_SETTINGS}
+    inputs = {k: v for k, v in run.sha256.items() if not k.startswith(("inputs/checkpoint", "step-"))}
+    text = json.dumps([run.kind, run.seed, config, inputs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def start(run: Run, state: TrainingState, total_steps: int) -> Reporter:
+    """Go back to the checkpoint where the run names one, and open the metrics at that place."""
+    if run.resume_from is None:
+        return Reporter(run.folder, total_steps)
+    load_checkpoint(run.resume_from, state, fingerprint=fingerprint(run))
+    return Reporter(run.folder, total_steps, resumed_at=state.step)
+
+
+def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callable[[int], Numbers]) -> Numbers:
+    """Call do_step(0), do_step(1), ... to the end; log, checkpoint, obey signals. Returns the last row.
+
+    A step ends the run early by setting state.numbers["stopped"] to a reason.
+    """
+    row: Numbers = state.numbers.get("last_row", {})
+    while state.step < report.total_steps and "stopped" not in state.numbers:
+        began = time.perf_counter()
+        row = do_step(state.step)
+        state.step += 1
+        report.log(state.step, {**row, "perf/seconds": time.perf_counter() - began})
+        state.numbers["last_row"] = row
+        ending = state.step >= report.total_steps or "stopped" in state.numbers
+        if ending or run.stop.signum is not None or state.step % run.config.save_every == 0:
+            report.sync()
+            save_checkpoint(run.folder, state, fingerprint=fingerprint(run), keep=run.config.keep_checkpoints)
+        if run.stop.signum is not None:
+            raise RunInterrupted(run.stop.signum)
+    return row
+
+
+def due(step: int, every: int, total: int) -> bool:
+    """Whether something done `every` so many steps, and at the last, is due after this step (counted from 1)."""
+    return step % every == 0 or step == total

@@ -1,0 +1,113 @@
+"""What the stages share around models: loading inputs, fixed sample prompts, publishing in the wanted number format."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from inference.engine.config import SamplingParams
+from inference.engine.engine import SampleRequest, TorchEngine
+from inference.engine.models import ScalarModel, load_policy, load_scalar, position_ids_of, save_policy, save_scalar
+from training.core.config import StageConfig
+from training.core.data import Prompt
+from training.core.errors import RunError
+from training.core.loop import evaluating, stream_seed
+from training.core.report import Reporter
+from training.core.run_folder import Run
+
+SAMPLED_PROMPTS = 4
+M = TypeVar("M", bound=nn.Module)
+
+
+def load_policy_input(run: Run, name: str, device: torch.device) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model of inputs/, in float32. RunError `bad_model` where the folder is no such thing."""
+    return cast(tuple[PreTrainedModel, PreTrainedTokenizerBase], _loading(name, lambda: load_policy(run.input(name), device=device)))
+
+
+def load_scalar_input(run: Run, name: str, device: torch.device) -> tuple[ScalarModel, PreTrainedTokenizerBase]:
+    """A reward model of inputs/, in float32, with its shift."""
+    return cast(tuple[ScalarModel, PreTrainedTokenizerBase], _loading(name, lambda: load_scalar(run.input(name), device=device)))
+
+
+def new_scalar_input(run: Run, name: str, device: torch.device) -> ScalarModel:
+    """The trunk of a policy of inputs/ under a fresh head that hangs on the run's seed."""
+    make = lambda: ScalarModel.from_policy(run.input(name), seed=stream_seed(run.seed, "head"))  # noqa: E731
+    return cast(ScalarModel, _loading(name, make)).to(device)
+
+
+def _loading(name: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except (ValueError, OSError) as wrong:
+        if isinstance(wrong, OSError) and wrong.errno is not None:
+            raise  # The disk's fault, not the folder's.
+        raise RunError("bad_model", f"inputs.{name} cannot be loaded: {wrong}", "Give a model folder as save_pretrained writes it.") from wrong
+
+
+def check_same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, names: str) -> None:
+    """The reward model reads the ids that the policy wrote, so both must mean the same by them."""
+    if one.get_vocab() != other.get_vocab():
+        raise RunError("tokenizer_mismatch", f"{names} have different tokenizers.", "Choose models of one family.")
+
+
+def context_of(model: Any) -> int:
+    """Longest sequence the model can read; models without a limit have a very large one."""
+    return int(getattr(model.config, "max_position_embeddings", None) or 1_000_000)
+
+
+def vocabulary_of(model: PreTrainedModel) -> int:
+    return int(cast(nn.Embedding, model.get_input_embeddings()).weight.shape[0])
+
+
+def logits_from(model: PreTrainedModel, ids_BT: Tensor, mask_BT: Tensor, first: int) -> Tensor:
+    """Logits (B, T - 1 - first, V) of positions first ... T - 2, which foretell the tokens first + 1 ... T - 1.
+
+    The head runs on those positions alone: a prompt's logits are never needed, and they are the largest tensor.
+    """
+    out = model(
+        input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_ids_of(mask_BT), use_cache=False,
+        logits_to_keep=ids_BT.shape[1] - first,
+    )  # fmt: skip
+    return cast(Tensor, out.logits)[:, :-1]
+
+
+class SampleBook:
+    """The answers to a few fixed prompts, drawn with the same seeds each time, so that only the model changes."""
+
+    def __init__(self, run: Run, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], context: int) -> None:
+        tokens = run.config.sample_tokens
+        fitting = [p for p in prompts if len(p.ids) + 1 <= context][:SAMPLED_PROMPTS]
+        self.prompts = fitting
+        self.tokenizer = tokenizer
+        self.seed = stream_seed(run.seed, "samples")
+        self.params = SamplingParams(max_tokens=tokens)
+
+    def write(self, report: Reporter, step: int, model: PreTrainedModel) -> None:
+        if not self.prompts:
+            return
+        with evaluating(model):
+            engine = TorchEngine(model, self.tokenizer, device=str(model.device))
+            requests = [SampleRequest(prompt_ids=tuple(p.ids), n=1, params=self.params, seed=self.seed, key=p.id) for p in self.prompts]
+            answers = engine.generate(requests)
+        for prompt, (answer,) in zip(self.prompts, answers, strict=True):
+            report.sample(step, [dict(m) for m in prompt.messages], answer.text)
+
+
+def policy_saver(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig) -> Callable[[Path], None]:
+    return lambda folder: save_policy(_in_dtype(model, cfg), tokenizer, folder)
+
+
+def scalar_saver(model: ScalarModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig) -> Callable[[Path], None]:
+    return lambda folder: save_scalar(_in_dtype(model, cfg), tokenizer, folder)
+
+
+def _in_dtype(model: M, cfg: StageConfig) -> M:
+    if cfg.save_dtype == "float32":
+        return model
+    return copy.deepcopy(model).to(getattr(torch, cfg.save_dtype))
