@@ -19,8 +19,13 @@ class User(AbstractUser):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     display_name = models.CharField(max_length=80, blank=True)
-    language = models.CharField(max_length=10, default="en", choices=[("en", "English"), ("zh-Hans", "简体中文")])
+    language = models.CharField(
+        max_length=10, default="en", choices=[("en", "English"), ("zh-Hans", "简体中文")]
+    )
     is_synthetic = models.BooleanField(default=False)
+
+    # Not a column: who comes with a token for one project sees that project only. Set by accounts/auth.py.
+    limited_to: uuid.UUID | None = None
 
     class Meta:
         constraints: ClassVar = [
@@ -35,9 +40,13 @@ class Project(models.Model):
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True, max_length=4000)
     guidelines = models.TextField(blank=True, max_length=65536)  # Markdown, shown to labelers
-    guideline_version = models.PositiveIntegerField(default=1)  # every answer carries the one it was made under
+    guideline_version = models.PositiveIntegerField(
+        default=1
+    )  # every answer carries the one it was made under
     is_demo = models.BooleanField(default=False)
-    salt = models.BinaryField(max_length=32)  # secret: display orders and labeler pseudonyms are derived from it
+    salt = models.BinaryField(
+        max_length=32
+    )  # secret: display orders and labeler pseudonyms are derived from it
     created_at = models.DateTimeField(default=now)
 
     def __str__(self) -> str:
@@ -70,6 +79,9 @@ class Membership(models.Model):
             models.CheckConstraint(condition=Q(pool__in=Pool.values), name="membership_pool_known"),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.role}"
+
 
 class SignInLink(models.Model):
     """A link that signs one person in, once. Only the SHA-256 of its secret is stored."""
@@ -91,7 +103,9 @@ class ApiToken(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, related_name="tokens")
     name = models.CharField(max_length=80)
-    prefix = models.CharField(max_length=12, unique=True)  # shown in lists, so that people know which is which
+    prefix = models.CharField(
+        max_length=12, unique=True
+    )  # shown in lists, so that people know which is which
     secret_sha256 = models.CharField(max_length=64, unique=True)
     scopes = models.JSONField(default=list)
     created_at = models.DateTimeField(default=now)
@@ -111,7 +125,9 @@ class Event(models.Model):
     at = models.DateTimeField(default=now)
     kind = models.CharField(max_length=60)
     subject = models.CharField(max_length=80)
-    project = models.ForeignKey(Project, on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+")
+    project = models.ForeignKey(
+        Project, on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+    )
     actor = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null is a meaning of its own: the system
     data = models.JSONField(default=dict)
     chain_seq = models.BigIntegerField(null=True, unique=True)

@@ -38,7 +38,9 @@ class ModelVersion(models.Model):
     tokenizer_digest = models.CharField(max_length=64, blank=True)
     parameters = models.BigIntegerField(default=0)  # number of weights
     context_tokens = models.PositiveIntegerField(default=0)
-    parents = models.ManyToManyField("self", symmetrical=False, related_name="children", through="VersionParent")
+    parents = models.ManyToManyField(
+        "self", symmetrical=False, related_name="children", through="VersionParent"
+    )
     metrics = models.JSONField(default=dict)  # final numbers of the run that made it
     card = models.TextField(blank=True)  # the model card, Markdown
     is_synthetic = models.BooleanField(default=False)  # learned from simulated labelers
@@ -54,7 +56,8 @@ class ModelVersion(models.Model):
                 condition=~Q(stage=Stage.CURRENT) | Q(kind__in=WRITES_TEXT), name="current_policy_writes_text"
             ),
             models.CheckConstraint(
-                condition=Q(kind=VersionKind.EXTERNAL) | ~Q(digest=""), name="version_has_digest_unless_external"
+                condition=Q(kind=VersionKind.EXTERNAL) | ~Q(digest=""),
+                name="version_has_digest_unless_external",
             ),
         ]
 
@@ -72,7 +75,9 @@ class VersionParent(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["child", "role"], name="one_parent_per_role"),
-            models.CheckConstraint(condition=~Q(child=models.F("parent")), name="version_is_not_its_own_parent"),
+            models.CheckConstraint(
+                condition=~Q(child=models.F("parent")), name="version_is_not_its_own_parent"
+            ),
         ]
 
 
@@ -86,7 +91,9 @@ class SamplingJob(models.Model):
     seed = models.BigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=JobState, default=JobState.QUEUED)
     reason = models.TextField(blank=True)  # why it failed or was cancelled, for people
-    fence = models.PositiveIntegerField(default=0)  # grows with every claim; a write with an old one changes nothing
+    fence = models.PositiveIntegerField(
+        default=0
+    )  # grows with every claim; a write with an old one changes nothing
     lease_until = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     cancel_requested_at = models.DateTimeField(null=True)
@@ -94,6 +101,9 @@ class SamplingJob(models.Model):
     finished = models.PositiveIntegerField(default=0)  # completions written
     tokens_per_second = models.FloatField(null=True)
     requested_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    enqueued_at = models.DateTimeField(
+        default=now
+    )  # the outbox: queued and rung for long ago is rung for again
     created_at = models.DateTimeField(default=now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -101,7 +111,9 @@ class SamplingJob(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(state__in=JobState.values), name="sampling_job_state_known"),
-            models.CheckConstraint(condition=Q(finished__lte=models.F("wanted")), name="sampling_job_not_over_full"),
+            models.CheckConstraint(
+                condition=Q(finished__lte=models.F("wanted")), name="sampling_job_not_over_full"
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["state", "created_at"], name="sampling_job_due")]
 
@@ -114,6 +126,9 @@ class SampleRequest(models.Model):
     key = models.CharField(max_length=64)
     messages = models.JSONField()
     n = models.PositiveSmallIntegerField()
+    drawn = models.PositiveSmallIntegerField(
+        default=0
+    )  # candidates drawn; more than n where texts were alike
 
     class Meta:
         constraints: ClassVar = [
@@ -130,7 +145,9 @@ class Completion(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="completions")
-    request = models.ForeignKey(SampleRequest, on_delete=models.CASCADE, null=True, related_name="completions")
+    request = models.ForeignKey(
+        SampleRequest, on_delete=models.CASCADE, null=True, related_name="completions"
+    )
     candidate = models.PositiveSmallIntegerField(default=0)
     text = models.TextField()
     token_ids = models.JSONField(null=True)
@@ -138,7 +155,9 @@ class Completion(models.Model):
     seed = models.BigIntegerField(null=True)
     params = models.JSONField(default=dict)
     finish_reason = models.CharField(max_length=16, blank=True)  # stop | length
-    is_external = models.BooleanField(default=False)  # imported; only then may ids, seed, log-probabilities be null
+    is_external = models.BooleanField(
+        default=False
+    )  # imported; only then may ids, seed, log-probabilities be null
     created_at = models.DateTimeField(default=now)
 
     class Meta:
@@ -146,7 +165,9 @@ class Completion(models.Model):
             models.UniqueConstraint(fields=["request", "candidate"], name="one_completion_per_candidate"),
             models.CheckConstraint(
                 condition=Q(is_external=True)
-                | Q(token_ids__isnull=False, logprobs__isnull=False, seed__isnull=False, request__isnull=False),
+                | Q(
+                    token_ids__isnull=False, logprobs__isnull=False, seed__isnull=False, request__isnull=False
+                ),
                 name="sampled_completion_is_fully_described",
             ),
         ]

@@ -1,0 +1,109 @@
+"""Base models: what lies in the models directory, and the starter that ships with Preceptor.
+
+Pages and REST choose by name among these folders; no text of a request ever becomes part of a path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import Project, User
+from common.errors import FieldError, InvalidInput
+from inference.engine.folder import UnsafeModelFolder, check_version_folder, digest_folder
+from inference.models import ModelVersion, VersionKind
+from inference.services.folder_facts import read_facts
+from inference.services.promotion import promote
+from inference.services.registry import UnsafeVersion, register_version
+from inference.states import Stage
+
+STARTER = Path(__file__).resolve().parent.parent / "starter"
+PIN_SUFFIX = ".pin.json"
+
+
+class BaseModelUnknown(InvalidInput):
+    """No base model of this name can be chosen."""
+
+    code = "base_model_unknown"
+
+
+class BaseModel(NamedTuple):
+    """A folder that may be chosen as the model to start from."""
+
+    name: str
+    folder: Path
+    parameters: int  # weights
+    context_tokens: int
+    card: str
+
+
+def base_models() -> list[BaseModel]:
+    """Every usable base model, by name; a folder that could run code or is damaged is left out."""
+    found: dict[str, BaseModel] = {}
+    for name, folder in _folders():
+        try:
+            check_version_folder(folder)
+            facts = read_facts(folder)
+        except (UnsafeModelFolder, ValueError, OSError):
+            continue
+        found.setdefault(name, BaseModel(name, folder, facts.parameters, facts.context_tokens, facts.card))
+    return [found[name] for name in sorted(found)]
+
+
+@transaction.atomic
+def register_base_model(*, project: Project, base_name: str, actor: User | None = None) -> ModelVersion:
+    """Register a base model in the project; the first one becomes its current policy. Again is the same row.
+
+    Raises BaseModelUnknown, or UnsafeVersion if the folder is not what was pinned when it was added.
+    """
+    chosen = next((base for base in base_models() if base.name == base_name), None)
+    if chosen is None:
+        names = (
+            ", ".join(base.name for base in base_models()) or "none; an operator adds one with add_base_model"
+        )
+        message = f"base_model: no such base model. Known here: {names}."
+        raise BaseModelUnknown(message, errors=[FieldError("base_model", BaseModelUnknown.code, message)])
+    _check_pin(chosen)
+    version = register_version(
+        project=project,
+        kind=VersionKind.BASE,
+        folder=chosen.folder,
+        name=chosen.name,
+        card=chosen.card,
+        actor=actor,
+    )
+    if not ModelVersion.objects.filter(project=project, stage=Stage.CURRENT).exists():
+        version = promote(version=version, actor=actor, reason="the model that the project starts from")
+    return version
+
+
+def pin_of(folder: Path) -> Path:
+    """Where the hash of a base model stands that `add_base_model` put there."""
+    return folder.with_name(folder.name + PIN_SUFFIX)
+
+
+def _folders() -> Iterator[tuple[str, Path]]:
+    """Names and folders: the operator's own come first, so one of them may stand in for the starter."""
+    for root in (settings.PRECEPTOR_MODELS_DIR, STARTER):
+        if (root / "config.json").is_file():
+            yield root.name, root
+        elif root.is_dir():
+            yield from (
+                (path.name, path) for path in sorted(root.iterdir()) if (path / "config.json").is_file()
+            )
+
+
+def _check_pin(base: BaseModel) -> None:
+    pin = pin_of(base.folder)
+    if (
+        pin.is_file()
+        and json.loads(pin.read_text(encoding="utf-8"))["digest"] != digest_folder(base.folder)[0]
+    ):
+        raise UnsafeVersion(
+            f"{base.name}: the folder was changed after it was added. Add it again with add_base_model."
+        )
