@@ -45,6 +45,8 @@ class Environment(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
     metrics_token: SecretStr | None = Field(None, description="Bearer token that may read /metrics.")
+    lease_seconds: float = Field(30, ge=1, le=3600, description="A worker that is silent for this long is taken for dead.")
+    heartbeat_seconds: float = Field(10, ge=0.1, le=1200, description="How often a worker says that it lives; a third of the lease.")
     debug: bool = Field(False, description="Django's debug pages; never in production.")
 
     @field_validator("secret_key_fallbacks", "allowed_hosts", mode="before")

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from accounts.models import Project, User
-from inference.models import ModelVersion, SamplingJob
+from inference.models import Completion, ModelVersion, SamplingJob
 from labeling.models import Batch
 from training.states import ENDED, AttemptState, RoundState, RunState
 
@@ -22,12 +22,13 @@ class SnapshotKind(models.TextChoices):
 
 
 class Snapshot(models.Model):
-    """An immutable dataset. `digest` is the content hash of its folder; equal content is the same folder."""
+    """An immutable dataset, stored as a folder under its digest. Equal content is the same snapshot."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="snapshots")
     kind = models.CharField(max_length=10, choices=SnapshotKind)
-    digest = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)  # of the stored folder
+    content_sha256 = models.CharField(max_length=64)  # of its data files alone: the manifest also tells the time
     counts = models.JSONField(default=dict)  # rows per split, ties, labelers, what was left out and why
     query = models.JSONField(default=dict)  # which rows were asked for
     as_of = models.DateTimeField()
@@ -37,7 +38,7 @@ class Snapshot(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["project", "kind", "digest"], name="snapshot_content_once"),
+            models.UniqueConstraint(fields=["project", "kind", "content_sha256"], name="snapshot_content_once"),
         ]
 
 
@@ -76,15 +77,23 @@ class Round(models.Model):
     candidate_job = models.ForeignKey(SamplingJob, on_delete=models.PROTECT, null=True, related_name="+")
     opponent_job = models.ForeignKey(SamplingJob, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.TextField(blank=True)  # why it stopped, for people
-    failed_at_step = models.CharField(max_length=16, blank=True)
+    failed_at_step = models.CharField(max_length=16, blank=True)  # what `retry` does over
+    timeline = models.JSONField(default=dict)  # {step: {"started_at", "ended_at", "done", "wanted"}}
     is_synthetic = models.BooleanField(default=False)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    idempotency_key = models.CharField(max_length=200, blank=True)
+    body_sha256 = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=now)
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["project", "number"], name="round_number_once_per_project"),
+            models.UniqueConstraint(
+                fields=["project", "created_by", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="round_idempotency_key_once",
+            ),
             models.UniqueConstraint(
                 fields=["project"], condition=~Q(state__in=ENDED), name="one_live_round_per_project"
             ),
@@ -97,6 +106,7 @@ class RunKind(models.TextChoices):
     SFT = "sft"
     REWARD = "reward"
     PPO = "ppo"
+    SCORE = "score"  # rewards and KL of given completions; makes no version
 
 
 class Run(models.Model):
@@ -115,7 +125,8 @@ class Run(models.Model):
     reference = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     reward = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     produced = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by")
-    fence = models.PositiveIntegerField(default=0)
+    fence = models.PositiveIntegerField(default=0)  # grows with every claim; a write with an old one changes nothing
+    tries = models.PositiveSmallIntegerField(default=0)  # claims since it was launched or retried by a person
     lease_until = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
@@ -140,7 +151,8 @@ class Run(models.Model):
                 name="one_live_run_per_round_and_kind",
             ),
             models.CheckConstraint(
-                condition=~Q(state=RunState.SUCCEEDED) | Q(produced__isnull=False), name="succeeded_run_has_a_version"
+                condition=~Q(state=RunState.SUCCEEDED) | Q(produced__isnull=False) | Q(kind="score"),
+                name="succeeded_run_has_a_version",
             ),
         ]
 
@@ -173,6 +185,21 @@ class Metric(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "step"], name="one_metric_row_per_step")]
+
+
+class Score(models.Model):
+    """What a score run says about one completion."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="scores")
+    completion = models.ForeignKey(Completion, on_delete=models.PROTECT, related_name="+")
+    reward = models.FloatField()
+    kl = models.FloatField(null=True)  # nats per response: log p(writer) - log p(reference), summed over its tokens
+    tokens = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "completion"], name="one_score_per_run_and_completion"),
+        ]
 
 
 class Evaluation(models.Model):

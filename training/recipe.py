@@ -1,0 +1,193 @@
+"""What a round is asked to do: which steps, how much of each, with which settings, and where it has to stop.
+
+Torch-free and without a database: forms, REST and the reconciler read the same class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from common.errors import FieldError, InvalidInput
+from inference.engine.config import SamplingParams
+from training.core.config import PRESETS, config_from_json
+from training.states import STEPS, RoundState
+
+RECIPE_STEPS = tuple(str(step) for step in STEPS if step != RoundState.REVIEW)
+TRAINED = {"sft": RoundState.TRAINING_SFT, "reward": RoundState.TRAINING_REWARD, "ppo": RoundState.TRAINING_POLICY}
+NEEDS = {  # a step -> the steps of which one must stand before it in the same recipe
+    RoundState.SAMPLING: (),
+    RoundState.RANKING: (RoundState.SAMPLING,),
+    RoundState.TRAINING_POLICY: (RoundState.TRAINING_REWARD,),
+    RoundState.EVALUATING: (RoundState.TRAINING_POLICY, RoundState.TRAINING_SFT),
+}
+JSON = dict[str, Any]
+
+
+class BadRecipe(InvalidInput):
+    """The recipe can't be carried out as it is; `errors` names every wrong field."""
+
+    code = "bad_recipe"
+
+
+class Recipe(BaseModel):
+    """A round's recipe. Every number has a range; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    steps: tuple[str, ...] = Field(
+        RECIPE_STEPS, description="The steps of this round, in their order; rounds after the first usually leave SFT out."
+    )
+    demonstrations: int = Field(16, ge=0, le=100_000, description="Demonstrations wanted from labelers.", json_schema_extra={"unit": "answers"})
+    prompts: int = Field(32, ge=1, le=100_000, description="Prompts that are sampled and ranked.", json_schema_extra={"unit": "prompts"})
+    k: int = Field(4, ge=2, le=9, description="Completions per prompt that are ranked together.", json_schema_extra={"unit": "completions"})
+    overlap: int = Field(1, ge=1, le=9, description="Labelers who rank the same prompt.", json_schema_extra={"unit": "labelers"})
+    sampling: JSON = Field(default_factory=lambda: {"max_tokens": 64}, description="How completions are drawn.")
+    sft: JSON = Field(default_factory=dict, description="Settings of supervised fine-tuning: a preset and what differs from it.")
+    reward: JSON = Field(default_factory=dict, description="Settings of the reward model: a preset and what differs from it.")
+    ppo: JSON = Field(default_factory=dict, description="Settings of PPO: a preset and what differs from it.")
+    eval_prompts: int = Field(64, ge=0, le=10_000, description="Prompts on which candidate and current policy are compared; never trained on.", json_schema_extra={"unit": "prompts"})
+    comparisons: int = Field(20, ge=0, le=10_000, description="Blind comparisons wanted from labelers during review.", json_schema_extra={"unit": "answers"})
+    kl_budget: float | None = Field(20.0, gt=0, le=1e6, description="Farthest the candidate may be from the reference; null: no limit.", json_schema_extra={"unit": "nats / response"})
+    min_reward_accuracy: float | None = Field(None, ge=0, le=1, description="The round stops when the reward model orders fewer validation pairs as people did; null: no limit.")
+    min_heldout: int = Field(8, ge=0, le=10_000, description="Below this many prompts to measure on, the launch says so.", json_schema_extra={"unit": "prompts"})
+    seed: int = Field(0, ge=0, le=2**62, description="Where all randomness of the round starts.")
+
+    @field_validator("demonstrations", "prompts", "k", "overlap", "eval_prompts", "comparisons", "min_heldout", "seed", mode="before")
+    @classmethod
+    def _whole(cls, value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{value!r} is not a whole number; send one")
+        return value
+
+    @field_validator("kl_budget", "min_reward_accuracy", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{value!r} is not a number; send one, or null for no limit")
+        return value
+
+    @field_validator("steps")
+    @classmethod
+    def _known_order(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [step for step in steps if step not in RECIPE_STEPS]:
+            raise ValueError(f"unknown steps {unknown}; choose among {', '.join(RECIPE_STEPS)}")
+        ordered = tuple(step for step in RECIPE_STEPS if step in steps)
+        if not steps or steps != ordered:
+            raise ValueError(f"name at least one step, each once, in this order: {', '.join(RECIPE_STEPS)}")
+        for step, before in NEEDS.items():
+            if step in steps and before and not set(before) & set(steps):
+                raise ValueError(f"{step} needs {' or '.join(before)} in the same round; add it, or leave {step} out")
+        return steps
+
+    @field_validator("sampling")
+    @classmethod
+    def _sampling(cls, value: JSON) -> JSON:
+        return SamplingParams.from_json(value).to_json()
+
+    @model_validator(mode="after")
+    def _stages(self) -> Self:
+        for kind in TRAINED:
+            try:
+                self.config(kind)
+            except ValueError as error:
+                raise ValueError(f"{kind}: {error}") from error
+        return self
+
+    @classmethod
+    def parse(cls, data: object) -> Self:
+        """A recipe from parsed JSON. Raises BadRecipe naming each field, its range and what to do."""
+        if not isinstance(data, Mapping):
+            message = "recipe: send an object of settings."
+            raise BadRecipe(message, errors=[FieldError("recipe", "not_an_object", message)])
+        try:
+            return cls(**{str(key): value for key, value in data.items()})
+        except ValidationError as error:
+            errors = [_explained(dict(one)) for one in error.errors(include_url=False)]
+            raise BadRecipe(errors[0].message, errors=errors) from None
+
+    def to_json(self) -> JSON:
+        """Plain JSON; `parse(to_json())` gives an equal recipe."""
+        return self.model_dump(mode="json")
+
+    def config(self, kind: str) -> JSON:
+        """The whole config of a stage (`sft`, `reward`, `ppo`): preset, then overrides. Raises ValueError."""
+        chosen: JSON = dict(getattr(self, kind))
+        name = chosen.pop("preset", "cpu-starter")
+        if name not in PRESETS:
+            raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
+        config = {**PRESETS[name][kind], **chosen}
+        if kind == "ppo" and self.kl_budget is not None:
+            config["kl_budget"] = min(float(config.get("kl_budget") or self.kl_budget), self.kl_budget)
+        return config_from_json(kind, config).to_json()
+
+    def params(self, *, n_tokens: int | None = None) -> SamplingParams:
+        """How completions are drawn; `n_tokens` caps their length."""
+        data = dict(self.sampling)
+        if n_tokens is not None:
+            data["max_tokens"] = min(data["max_tokens"], n_tokens)
+        return SamplingParams.from_json(data)
+
+    def has(self, step: str) -> bool:
+        """Whether this round goes through `step`."""
+        return step in self.steps
+
+    def after(self, state: str) -> str:
+        """The state that follows `state` in this recipe; review comes last."""
+        line = [str(RoundState.DRAFT), *map(str, STEPS)]
+        later = line[line.index(state) + 1 :]
+        return next(step for step in later if step in self.steps or step == RoundState.REVIEW)
+
+    @classmethod
+    def describe(cls) -> list[JSON]:
+        """One row a field for the launch form: name, type, nullable, default, min, max, choices, unit, help."""
+        return [_described(name, field) for name, field in cls.model_fields.items()]
+
+
+TYPES: dict[Any, str] = {int: "int", float | None: "float", JSON: "object", tuple[str, ...]: "list"}
+
+
+def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
+    low = next((float(m.ge) for m in field.metadata if isinstance(m, Ge)), None)  # type: ignore[arg-type]  # numbers here
+    high = next((float(m.le) for m in field.metadata if isinstance(m, Le)), None)  # type: ignore[arg-type]  # numbers here
+    return low, high
+
+
+def _described(name: str, field: FieldInfo) -> JSON:
+    low, high = _bounds(field)
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return {
+        "name": name,
+        "type": TYPES[field.annotation],
+        "nullable": field.annotation == float | None,
+        "default": list(default) if isinstance(default, tuple) else default,
+        "min": low,
+        "max": high,
+        "choices": list(RECIPE_STEPS) if name == "steps" else None,
+        "unit": extra.get("unit", ""),
+        "help": field.description or "",
+    }
+
+
+def _explained(error: JSON) -> FieldError:
+    """One sentence with the field, the range and the remedy."""
+    name = ".".join(str(part) for part in error["loc"]) or _stage_of(error["msg"])
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(Recipe.model_fields)
+        return FieldError(f"recipe.{name}", "unknown_field", f"recipe.{name} is unknown. Remove it; known are {known}.")
+    message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    field = Recipe.model_fields.get(name)
+    low, high = _bounds(field) if field else (None, None)
+    if low is not None or high is not None:
+        message += f". Choose a value from {'above 0' if low is None else format(low, 'g')} to {high:g}"
+    return FieldError(f"recipe.{name}", "out_of_range" if field and low is not None else "invalid", f"recipe.{name}: {message}.")
+
+
+def _stage_of(message: str) -> str:
+    stage = message.removeprefix("Value error, ").partition(":")[0]
+    return stage if stage in TRAINED else ""
