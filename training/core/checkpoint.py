@@ -104,7 +104,7 @@ def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> No
     version, internal, gauss = fields["python_rng"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = fields["numpy_rng"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002 - the global one others use
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(tensors["rng/torch"])
     if torch.cuda.is_available() and "rng/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng/cuda"])
@@ -140,5 +140,5 @@ def _generator_tensors() -> dict[str, Tensor]:
 
 
 def _numpy_state() -> list[Any]:
-    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state())  # noqa: NPY002 - the global one others use
+    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state())
     return [kind, keys.tolist(), *rest]

@@ -56,7 +56,7 @@ class PretrainConfig(StageConfig):
     heads: int = setting(4, "Attention heads; must divide width.", low=1, high=128)
     context: int = setting(256, "Longest sequence.", unit="tokens", low=16, high=131_072)
     valid_share: float = setting(0.01, "Share of documents held out, chosen by a hash of their text; 0 if the data has a validation file.", low=0.0, high=0.5)
-    autocast_bf16: bool = setting(False, "Multiply matrices in bfloat16; weights and losses stay float32.")
+    autocast_bf16: bool = setting(default=False, help="Multiply matrices in bfloat16; weights and losses stay float32.")
 
     def check(self) -> None:
         if self.width % self.heads:
@@ -72,7 +72,7 @@ class SFTConfig(StageConfig):
     dropout: float = setting(0.0, "Residual dropout (IG C.1: 0.2).", low=0.0, high=0.9)
     max_length: int = setting(2048, "Longer dialogues are dropped and counted, never cut (IG appendix C: 2k).", unit="tokens", low=8, high=131_072)
     sort_window: int = setting(8, "Batches that are sorted by length together to save padding; 1: none.", unit="batches", low=1, high=10_000)
-    autocast_bf16: bool = setting(False, "Multiply matrices in bfloat16; weights and losses stay float32.")
+    autocast_bf16: bool = setting(default=False, help="Multiply matrices in bfloat16; weights and losses stay float32.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +83,7 @@ class RewardConfig(StageConfig):
     epochs: int = setting(1, "Passes over the rankings. IG C.2: exactly 1, more overfit quickly.", low=1, high=100)
     batch_size: int = setting(8, "Rankings (prompts) per step (IG C.2: 64).", unit="rankings", low=1, high=65_536)
     max_length: int = setting(2048, "Answers whose prompt + answer is longer are left out and counted.", unit="tokens", low=8, high=131_072)
-    autocast_bf16: bool = setting(False, "Multiply matrices in bfloat16; weights, head and losses stay float32.")
+    autocast_bf16: bool = setting(default=False, help="Multiply matrices in bfloat16; weights, head and losses stay float32.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +98,7 @@ class PPOConfig(StageConfig):
     epochs: int = setting(4, "Passes over each rollout batch (IG C.4: 1; LHP, N+: 4).", low=1, high=100)
     minibatches: int = setting(4, "Optimizer steps per pass (IG C.4: 512 / 64 = 8).", low=1, high=10_000)
     max_new_tokens: int = setting(64, "Longest answer.", unit="tokens", low=1, high=32_768)
-    ignore_eos: bool = setting(False, "Sample on to max_new_tokens even past an EOS (for exact experiments).")
+    ignore_eos: bool = setting(default=False, help="Sample on to max_new_tokens even past an EOS (for exact experiments).")
     no_eos_reward: float | None = setting(-1.0, "Score of an answer that never ended (LHP, N+: -1); null: let the reward model read it anyway.", unit="reward", low=-1e6, high=1e6)
     kl_coef: float = setting(0.05, "Price per nat of distance from the reference (IG C.4: 0.02; N+: 0.05).", unit="reward / nat", low=0.0, high=100.0)
     kl_target: float | None = setting(None, "Adapt kl_coef to hold this distance (LHP: 6); null: fixed price.", unit="nats / response", low=1e-6, high=1e6)
@@ -110,7 +110,7 @@ class PPOConfig(StageConfig):
     clip: float = setting(0.2, "The policy's ratio counts only within 1 +- this (IG C.4).", low=1e-6, high=10.0)
     value_clip: float = setting(0.2, "The value counts only within this of its old one (LHP, N+).", unit="reward", low=1e-6, high=1e6)
     value_coef: float = setting(0.1, "Weight of the value loss (LHP, N+).", low=0.0, high=100.0)
-    whiten_rewards: bool = setting(False, "Divide rewards by their deviation without moving their mean (LHP; off for summaries in N+).")
+    whiten_rewards: bool = setting(default=False, help="Divide rewards by their deviation without moving their mean (LHP; off for summaries in N+).")
     ema_decay: float | None = setting(None, "Publish a moving average of the policy, with this decay per iteration (IG C.4: 0.992); null: the last policy.", low=0.0, high=0.999999)
 
     def check(self) -> None:

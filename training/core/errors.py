@@ -13,7 +13,7 @@ class RunError(Exception):
         self.remedy = remedy
 
 
-class RunInterrupted(Exception):  # noqa: N818 - it is a request that was obeyed, not an error
+class RunInterrupted(Exception):
     """SIGINT or SIGTERM was obeyed: a checkpoint is written, no result is."""
 
     def __init__(self, signum: int) -> None:

@@ -37,9 +37,9 @@ def stream_seed(seed: int, *names: object) -> int:
 def prepare(run: Run) -> torch.device:
     """Seed the global generators, ask torch for repeatable kernels, and choose the device."""
     random.seed(stream_seed(run.seed, "python"))
-    np.random.seed(stream_seed(run.seed, "numpy") % 2**32)  # noqa: NPY002 - the global one others use
+    np.random.seed(stream_seed(run.seed, "numpy") % 2**32)
     torch.manual_seed(stream_seed(run.seed, "dropout"))
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     disable_progress_bar()  # A supervisor keeps what is printed; bars would be all of it.
     if run.device == "cuda" and not torch.cuda.is_available():
         raise RunError("no_device", "device is cuda, but torch sees no GPU.", "Use device auto or cpu.")
@@ -121,7 +121,7 @@ def micro_batches(indices: Sequence[int], cost: Callable[[int], tuple[int, int]]
     parts: list[list[int]] = []
     rows = 0
     for index in sorted(indices, key=lambda i: (cost(i)[1], i), reverse=True):
-        more, longest = cost(index)
+        more = cost(index)[0]
         # Sorted from long to short, so the first of a part is its width.
         if not parts or (rows + more) * cost(parts[-1][0])[1] > budget:
             parts.append([])
@@ -190,6 +190,7 @@ def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callabl
         row = do_step(state.step)
         state.step += 1
         report.log(state.step, {**row, "perf/seconds": time.perf_counter() - began})
+        row = {name: value for name, value in row.items() if math.isfinite(value)}
         state.numbers["last_row"] = row
         ending = state.step >= report.total_steps or "stopped" in state.numbers
         if ending or run.stop.signum is not None or state.step % run.config.save_every == 0:

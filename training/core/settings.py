@@ -16,7 +16,7 @@ from typing import Any, Self, get_args, get_type_hints
 
 def setting(
     default: Any,
-    help: str,  # noqa: A002 - the word forms use
+    help: str,
     *,
     unit: str = "",
     low: float | None = None,

@@ -1,0 +1,195 @@
+"""Answers of the policy, and what reference, value network and reward model say to them.
+
+Sequences lie prompt + answer, padded on the right, in parts of a batch; results are answer-aligned (B, R): column t
+belongs to the answer's token t, whose logits and value are read one position before it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from inference.engine.config import SamplingParams
+from inference.engine.engine import TorchEngine
+from inference.engine.models import ScalarModel
+from inference.engine.requests import SampleRequest
+from training.core.config import PPOConfig
+from training.core.data import Prompt
+from training.core.loop import Numbers, pad
+from training.core.losses import kl_k1, kl_k3, masked_mean, token_entropy, token_logprobs
+from training.core.stage import logits_from
+
+RewardFunction = Callable[[Sequence[Prompt], Sequence[Sequence[int]]], Sequence[float]]
+SLOTS = 32
+
+
+@dataclass(kw_only=True)
+class Actors:
+    """The four models of PPO. `reward` is a reward model, or for exact experiments a function of prompts and answer ids."""
+
+    policy: PreTrainedModel
+    reference: PreTrainedModel
+    value: ScalarModel
+    reward: ScalarModel | RewardFunction
+    tokenizer: PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Sampled episodes, as lists in one order."""
+
+    prompts: list[Prompt]
+    answers: list[list[int]]
+    """Answer ids, the EOS included where there was one: exactly what the sampler drew."""
+    sampler_logprobs: list[list[float]]
+    finished: list[bool]
+    texts: list[str]
+
+    def sequence(self, i: int) -> list[int]:
+        return self.prompts[i].ids + self.answers[i]
+
+    def cost(self, i: int) -> tuple[int, int]:
+        """Rows and tokens of an episode, for micro_batches."""
+        return 1, len(self.prompts[i].ids) + len(self.answers[i])
+
+
+def sample(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int) -> Rollout:
+    """One answer per prompt, at temperature 1 without any truncation: the distribution whose log-probabilities PPO uses.
+
+    A prompt that stands there several times gets candidates 0, 1, ...; a draw hangs on (seed, prompt id, candidate).
+    """
+    params = SamplingParams(max_tokens=cfg.max_new_tokens, ignore_eos=cfg.ignore_eos)
+    wanted = Counter(prompt.id for prompt in prompts)
+    first = {prompt.id: prompt for prompt in prompts}
+    requests = [
+        SampleRequest(prompt_ids=tuple(first[key].ids), n=n, params=params, seed=seed, key=key, stream=False)
+        for key, n in wanted.items()
+    ]
+    with torch.no_grad():
+        drawn = TorchEngine(policy, tokenizer, slots=SLOTS).generate(requests)
+    left = {key: iter(samples) for key, samples in zip(wanted, drawn, strict=True)}
+    samples = [next(left[prompt.id]) for prompt in prompts]
+    return Rollout(
+        prompts=list(prompts),
+        answers=[list(s.token_ids) for s in samples],
+        sampler_logprobs=[list(s.logprobs) for s in samples],
+        finished=[s.finish_reason == "stop" for s in samples],
+        texts=[s.text for s in samples],
+    )
+
+
+def answer_mask(rollout: Rollout, device: torch.device) -> Tensor:
+    """(B, R): 1 on the answers' tokens, from their lengths."""
+    lengths_B1 = torch.tensor([[len(answer)] for answer in rollout.answers], device=device)
+    return (torch.arange(int(lengths_B1.max()), device=device) < lengths_B1).long()
+
+
+def _aligned(x_BN: Tensor, rollout: Rollout, part: Sequence[int], first: int, width: int) -> Tensor:
+    """Columns prompt_tokens - 1 + t of x, whose column 0 is position `first`; past a row's end it repeats what is there."""
+    starts_B1 = torch.tensor([[len(rollout.prompts[i].ids) - 1 - first] for i in part], device=x_BN.device)
+    index_BR = starts_B1 + torch.arange(width, device=x_BN.device)
+    return x_BN.gather(1, index_BR.clamp(max=x_BN.shape[1] - 1))
+
+
+def answer_logprobs(
+    model: PreTrainedModel, rollout: Rollout, part: Sequence[int], width: int, *, with_entropy: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities (b, R) of the answers' tokens and, if wanted, the entropies of the distributions they came from."""
+    ids_BT, mask_BT = pad([rollout.sequence(i) for i in part], model.device)
+    first = min(len(rollout.prompts[i].ids) for i in part) - 1
+    logits_BNV = logits_from(model, ids_BT, mask_BT, first)
+    logp_BN = token_logprobs(logits_BNV, ids_BT[:, first + 1 :])
+    entropy_BR = _aligned(token_entropy(logits_BNV), rollout, part, first, width) if with_entropy else None
+    return _aligned(logp_BN, rollout, part, first, width), entropy_BR
+
+
+def answer_values(model: ScalarModel, rollout: Rollout, part: Sequence[int], width: int) -> Tensor:
+    """Values (b, R) before each token was chosen, on the reward model's normalised scale (its shift taken off)."""
+    ids_BT, mask_BT = pad([rollout.sequence(i) for i in part], model.score.weight.device)
+    return _aligned(model(ids_BT, mask_BT), rollout, part, 0, width) - model.shift
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A rollout with all that does not change while it is learned from. Tensors are (B, R), or (B,)."""
+
+    rollout: Rollout
+    mask_BR: Tensor
+    logp_BR: Tensor
+    ref_logp_BR: Tensor
+    values_BR: Tensor
+    entropy_BR: Tensor
+    score_B: Tensor
+
+    @property
+    def kl_B(self) -> Tensor:
+        """Summed log-ratio of each answer to the reference, in nats: its mean estimates the KL without bias."""
+        return (kl_k1(self.logp_BR, self.ref_logp_BR) * self.mask_BR).sum(1)
+
+
+@torch.no_grad()
+def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg: PPOConfig) -> Scored:
+    """Run policy, reference, value and reward model over the rollout, in the given parts.
+
+    The parts are those of the first pass of learning: with the same rows in the same shapes, the new log-probabilities
+    of the first minibatch equal the old ones bit for bit.
+    """
+    mask = answer_mask(rollout, actors.policy.device)
+    logp, ref_logp, values, entropy = (torch.zeros(mask.shape, device=mask.device) for _ in range(4))
+    for part in parts:
+        rows = torch.tensor(part, device=mask.device)
+        new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)
+        assert spread is not None  # noqa: S101 - asked for; tells mypy
+        logp[rows], entropy[rows] = new, spread
+        ref_logp[rows] = answer_logprobs(actors.reference, rollout, part, mask.shape[1])[0]
+        values[rows] = answer_values(actors.value, rollout, part, mask.shape[1])
+    # Padding holds whatever was gathered there; it is cleared so that nothing can depend on it.
+    logp, ref_logp, values, entropy = (x * mask for x in (logp, ref_logp, values, entropy))
+    return Scored(rollout, mask, logp, ref_logp, values, entropy, answer_scores(actors.reward, rollout, parts, cfg, mask.device))
+
+
+@torch.no_grad()
+def answer_scores(
+    reward: ScalarModel | RewardFunction, rollout: Rollout, parts: Sequence[Sequence[int]], cfg: PPOConfig, device: torch.device
+) -> Tensor:
+    """Scores (B,): the reward model at the last token, and `no_eos_reward` where the answer never ended."""
+    scores = torch.zeros(len(rollout.answers), device=device)
+    if isinstance(reward, ScalarModel):
+        for part in parts:
+            ids, mask = pad([rollout.sequence(i) for i in part], device)
+            scores[torch.tensor(part, device=device)] = reward.rewards(ids, mask)
+    else:
+        scores += torch.tensor(list(reward(rollout.prompts, rollout.answers)), device=device)
+    if cfg.no_eos_reward is not None:
+        # A reward model has never seen half an answer: what it says to one is noise that PPO would exploit.
+        scores[~torch.tensor(rollout.finished, device=device)] = cfg.no_eos_reward
+    return scores
+
+
+def rollout_numbers(scored: Scored, kl_coef: float) -> Numbers:
+    """What the sampled answers show, before any update."""
+    n, mask = scored.score_B.shape[0], scored.mask_BR
+    kl_B, score_B = scored.kl_B.double(), scored.score_B.double()
+    kl, mean = float(kl_B.mean()), float(score_B.mean())
+    k3_B = (kl_k3(scored.logp_BR, scored.ref_logp_BR) * mask).sum(1)
+    return {
+        "ppo/score": mean, "ppo/score_std": float(score_B.std(correction=0)), "ppo/score_se": _standard_error(score_B),
+        "ppo/kl": kl, "ppo/kl_se": _standard_error(kl_B), "ppo/kl_k3": float(k3_B.mean()), "ppo/kl_coef": kl_coef,
+        "ppo/objective": mean - kl_coef * kl, "ppo/entropy": float(masked_mean(scored.entropy_BR, mask)),
+        "ppo/no_eos_share": 1 - sum(scored.rollout.finished) / n, "ppo/response_tokens": float(mask.sum()) / n,
+        "ppo/engine_logprob_error": _sampler_error(scored),
+    }  # fmt: skip
+
+
+def _standard_error(x_B: Tensor) -> float:
+    return float(x_B.std(correction=0)) / max(len(x_B) - 1, 1) ** 0.5
+
+
+def _sampler_error(scored: Scored) -> float:
+    rows = zip(scored.rollout.sampler_logprobs, scored.logp_BR, strict=True)
+    return max(float((torch.tensor(drawn, device=own.device) - own[: len(drawn)]).abs().max()) for drawn, own in rows)
