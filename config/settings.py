@@ -112,17 +112,13 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 AUTH_PASSWORD_VALIDATORS: list[dict[str, str]] = []  # Nobody has a password: people come in by sign-in links.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
 
-# The built front end. Vite has put a hash into every name, so nothing may rename the files a second time.
+# The built front end, served by config/static.py. Vite has put a hash into every name, so nothing renames the files.
 
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATIC_URL = "/static/"
-STATIC_ROOT = PRECEPTOR_HOME / "static"
-STATICFILES_DIRS = [FRONTEND_DIST]
-STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 DJANGO_VITE = {"default": {"dev_mode": False, "manifest_path": FRONTEND_DIST / ".vite" / "manifest.json"}}
 SILENCED_SYSTEM_CHECKS = [
     "django_vite.W001",  # Before the first build there is no manifest; config/pages.py says so in words.
-    "staticfiles.W004",  # Likewise for frontend/dist.
     "security.W003",  # DRF checks CSRF itself where a session authenticates.
 ]
 

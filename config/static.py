@@ -23,16 +23,17 @@ class StaticFiles:
 
     def __init__(self, inner: App) -> None:
         self.inner = inner
-        root: Path = settings.STATIC_ROOT
-        self.files = WhiteNoise(
+        dist: Path = settings.FRONTEND_DIST
+        found = WhiteNoise(
             None,
-            root=str(root) if root.is_dir() else None,
+            root=str(dist) if dist.is_dir() else None,
             prefix=settings.STATIC_URL,
             max_age=60,
             allow_all_origins=False,
             add_headers_function=_harden,
             immutable_file_test=HASHED.pattern,
-        ).files
+        )
+        self.files = {url: file for url, file in found.files.items() if "/." not in url}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Handle one request."""
