@@ -11,27 +11,18 @@ from django.utils.timezone import now
 
 from accounts.models import Pool, Project, User
 from inference.models import Completion
+from labeling.choices import PromptSource as PromptSource
+from labeling.choices import SkipReason as SkipReason
+from labeling.choices import Split as Split
+from labeling.choices import TaskKind as TaskKind
+from labeling.identity import uuid7
 from labeling.states import AssignmentState, BatchState, TaskState
 
 
-class Split(models.TextChoices):
-    TRAIN = "train"  # 90 %
-    VALID = "valid"  # 5 %: chosen on, reported on
-    HELDOUT = "heldout"  # 5 %: only measured on
-
-
-class PromptSource(models.TextChoices):
-    IMPORTED = "imported"
-    PLAIN = "plain"
-    FEW_SHOT = "few_shot"
-    USER_BASED = "user_based"
-    PLAYGROUND = "playground"
-
-
 class Prompt(models.Model):
-    """A list of messages that ends with what a person asks."""
+    """A list of messages that ends with what a person asks. Ids grow with time: lists need no other order."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
     messages = models.JSONField()
     digest = models.CharField(max_length=64)  # sha256 of the canonical messages
@@ -48,13 +39,10 @@ class Prompt(models.Model):
             models.UniqueConstraint(fields=["project", "digest"], name="prompt_once_per_project"),
             models.CheckConstraint(condition=Q(split__in=Split.values), name="prompt_split_known"),
         ]
-        indexes: ClassVar = [models.Index(fields=["project", "split", "id"], name="prompt_by_split")]
-
-
-class TaskKind(models.TextChoices):
-    DEMONSTRATION = "demonstration"
-    RANKING = "ranking"
-    COMPARISON = "comparison"  # K = 2, one of each of two versions, blind
+        indexes: ClassVar = [
+            models.Index(fields=["project", "id"], name="prompt_newest"),
+            models.Index(fields=["project", "split", "id"], name="prompt_by_split"),
+        ]
 
 
 class Batch(models.Model):
@@ -69,30 +57,50 @@ class Batch(models.Model):
     overlap = models.PositiveSmallIntegerField(default=1)  # answers wanted of each task
     max_completion_tokens = models.PositiveIntegerField(default=0)  # 0: no limit known
     allow_ties = models.BooleanField(default=True)
+    is_import = models.BooleanField(default=False)  # answers that came with an import; nothing was handed out
     created_at = models.DateTimeField(default=now)
     frozen_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(overlap__gte=1, overlap__lte=9), name="batch_overlap_1_to_9"),
+            models.CheckConstraint(condition=Q(kind__in=TaskKind.values), name="batch_kind_known"),
+            models.CheckConstraint(condition=Q(state__in=BatchState.values), name="batch_state_known"),
+        ]
+
+
+class Tally(models.Model):
+    """How much one labeler did in one batch: a counter that only its labeler writes, so nobody queues on it."""
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="tallies", db_index=False)
+    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    answers = models.PositiveIntegerField(default=0)  # counted ones: not late ones, not corrections
+    skips = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["batch", "labeler"], name="one_tally_per_batch_and_labeler"),
         ]
 
 
 class Task(models.Model):
-    """One thing to be done by `overlap` labelers. Handed out by priority, then by id, which is random."""
+    """One thing to be done by `overlap` labelers."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="tasks")
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="tasks", db_index=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
     kind = models.CharField(max_length=14, choices=TaskKind)
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="tasks")
+    copy = models.PositiveIntegerField(
+        default=0
+    )  # above 0 only where an import brought several answers to one prompt
     state = models.CharField(max_length=10, choices=TaskState, default=TaskState.OPEN)
     priority = models.SmallIntegerField(default=0)
     created_at = models.DateTimeField(default=now)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["batch", "prompt"], name="prompt_once_per_batch"),
+            models.UniqueConstraint(fields=["batch", "prompt", "copy"], name="prompt_once_per_batch"),
             models.CheckConstraint(condition=Q(state__in=TaskState.values), name="task_state_known"),
         ]
 
@@ -100,7 +108,7 @@ class Task(models.Model):
 class Candidate(models.Model):
     """A completion put before labelers in a task. Identical texts share `merged_into` and are shown once."""
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates", db_index=False)
     completion = models.ForeignKey(Completion, on_delete=models.PROTECT, related_name="candidates")
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     merged_into = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="duplicates")
@@ -115,14 +123,16 @@ class Slot(models.Model):
     """One row per wanted answer. Over-assignment is impossible because there is no row to take."""
 
     id = models.BigAutoField(primary_key=True)
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="slots")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="slots", db_index=False)
     number = models.PositiveSmallIntegerField()  # 0 .. overlap-1
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="slots")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="slots", db_index=False)
     kind = models.CharField(max_length=14, choices=TaskKind)  # of the task: the hand-out index needs it here
-    priority = models.SmallIntegerField(default=0)
-    rnd = models.UUIDField(default=uuid.uuid4)  # hand-out order among equals
+    priority = models.SmallIntegerField(default=0)  # higher first
+    rnd = models.UUIDField(default=uuid.uuid4)  # hand-out order among equals, from the highest down
     is_open = models.BooleanField(default=True)  # not answered, task open, batch open
-    labeler = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="slots")
+    labeler = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, related_name="slots", db_index=False
+    )
     lease_until = models.DateTimeField(null=True)
     answered = models.BooleanField(default=False)
 
@@ -130,19 +140,32 @@ class Slot(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["task", "number"], name="slot_number_once_per_task"),
             models.UniqueConstraint(
-                fields=["task", "labeler"], condition=Q(labeler__isnull=False), name="one_slot_per_task_and_labeler"
+                fields=["task", "labeler"],
+                condition=Q(labeler__isnull=False),
+                name="one_slot_per_task_and_labeler",
             ),
             models.CheckConstraint(
-                condition=Q(answered=False) | Q(labeler__isnull=False, is_open=False), name="answered_slot_has_labeler"
+                condition=Q(answered=False) | Q(labeler__isnull=False, is_open=False),
+                name="answered_slot_has_labeler",
+            ),
+            models.CheckConstraint(
+                condition=Q(labeler__isnull=True, lease_until__isnull=True)
+                | Q(labeler__isnull=False, answered=True)
+                | Q(labeler__isnull=False, lease_until__isnull=False),
+                name="held_slot_has_a_lease_end",
             ),
         ]
         indexes: ClassVar = [
             models.Index(
-                fields=["project", "kind", "-priority", "rnd"],
+                fields=["project", "kind", "priority", "rnd"],
                 condition=Q(is_open=True, labeler__isnull=True),
                 name="slot_free",
             ),
-            models.Index(fields=["lease_until"], condition=Q(is_open=True, labeler__isnull=False), name="slot_lease_end"),
+            models.Index(
+                fields=["lease_until"],
+                condition=Q(is_open=True, labeler__isnull=False),
+                name="slot_lease_end",
+            ),
         ]
 
 
@@ -150,10 +173,14 @@ class Assignment(models.Model):
     """A task leased to one labeler: what they saw, in which order, and what became of it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments")
-    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments", db_index=False)
+    slot = models.ForeignKey(Slot, on_delete=models.CASCADE, related_name="assignments")  # taken last
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="assignments", db_index=False)
+    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments", db_index=False)
+    kind = models.CharField(max_length=14, choices=TaskKind)
     state = models.CharField(max_length=10, choices=AssignmentState, default=AssignmentState.LEASED)
+    seat = models.PositiveSmallIntegerField(default=0)  # 0 and 1: one open task and one fetched ahead
+    leased_at = models.DateTimeField(default=now)
     lease_until = models.DateTimeField()
     renewals = models.PositiveSmallIntegerField(default=0)
     display_order = models.JSONField(default=list)  # candidate ids in the order shown
@@ -165,18 +192,35 @@ class Assignment(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["task", "labeler"], name="one_assignment_per_task_and_labeler"),
-            models.CheckConstraint(condition=Q(state__in=AssignmentState.values), name="assignment_state_known"),
+            models.UniqueConstraint(
+                fields=["slot"], condition=Q(state=AssignmentState.LEASED), name="one_live_lease_per_slot"
+            ),
+            models.UniqueConstraint(
+                fields=["labeler", "project", "seat"],
+                condition=Q(state=AssignmentState.LEASED),
+                name="one_live_lease_per_seat",
+            ),
+            models.CheckConstraint(condition=Q(seat__lte=1), name="two_seats_per_labeler"),
+            models.CheckConstraint(
+                condition=Q(state__in=AssignmentState.values), name="assignment_state_known"
+            ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["labeler", "project"], condition=Q(state="leased"), name="assignment_live"),
-            models.Index(fields=["labeler", "project", "-ended_at"], name="assignment_of_labeler"),
+            models.Index(fields=["labeler", "project", "-leased_at"], name="assignment_of_labeler"),
+            models.Index(
+                fields=["labeler", "project"],
+                condition=Q(state=AssignmentState.EXPIRED),
+                name="assignment_expired",
+            ),
         ]
 
 
 class Draft(models.Model):
     """The unsent answer. `revision` is its ETag: a stale writer is told so and gets the newer text."""
 
-    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, primary_key=True, related_name="draft")
+    assignment = models.OneToOneField(
+        Assignment, on_delete=models.CASCADE, primary_key=True, related_name="draft"
+    )
     content = models.JSONField()
     revision = models.PositiveIntegerField(default=1)
     saved_at = models.DateTimeField(default=now)
@@ -186,9 +230,11 @@ class Answer(models.Model):
     """What a demonstration and a ranking have in common. Immutable; a correction is a new revision."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="%(class)ss")
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="%(class)ss")
-    assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, null=True, related_name="%(class)ss")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="%(class)ss", db_index=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="%(class)ss", db_index=False)
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.PROTECT, null=True, related_name="%(class)ss"
+    )  # null: imported
     labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="%(class)ss")
     pool = models.CharField(max_length=10, choices=Pool, default=Pool.TRAIN)
     revision = models.PositiveIntegerField(default=1)
@@ -240,11 +286,13 @@ class Ranking(Answer):
 class RankedItem(models.Model):
     """Where one candidate stands. `rank` 1 is best; equal ranks are a tie (dense: 1, 2, 2, 3)."""
 
-    ranking = models.ForeignKey(Ranking, on_delete=models.CASCADE, related_name="items")
+    ranking = models.ForeignKey(Ranking, on_delete=models.CASCADE, related_name="items", db_index=False)
     candidate = models.ForeignKey(Candidate, on_delete=models.PROTECT, related_name="ranked")
     rank = models.PositiveSmallIntegerField()
     likert = models.PositiveSmallIntegerField(null=True)  # overall quality, 1 .. 7
-    is_forced = models.BooleanField(default=False)  # an identical text was shown once; the tie is ours, not theirs
+    is_forced = models.BooleanField(
+        default=False
+    )  # an identical text was shown once; the tie is ours, not theirs
 
     class Meta:
         constraints: ClassVar = [
@@ -254,14 +302,6 @@ class RankedItem(models.Model):
                 condition=Q(likert__isnull=True) | Q(likert__gte=1, likert__lte=7), name="likert_1_to_7"
             ),
         ]
-
-
-class SkipReason(models.TextChoices):
-    UNCLEAR = "unclear"
-    EXPERTISE = "expertise"
-    LANGUAGE = "language"
-    SENSITIVE = "sensitive"
-    BROKEN = "broken"
 
 
 class Skip(models.Model):

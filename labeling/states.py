@@ -42,6 +42,16 @@ ASSIGNMENT_MOVES: dict[str, set[str]] = {
         AssignmentState.LATE,
     },
     # A finished answer is never thrown away: it takes the slot again if that is free, else it is late.
-    AssignmentState.EXPIRED: {AssignmentState.SUBMITTED, AssignmentState.LATE, AssignmentState.LEASED},
-    AssignmentState.RELEASED: {AssignmentState.SUBMITTED, AssignmentState.LATE, AssignmentState.LEASED},
+    AssignmentState.EXPIRED: {
+        AssignmentState.SUBMITTED,
+        AssignmentState.LATE,
+        AssignmentState.LEASED,
+        AssignmentState.SKIPPED,
+    },
+    AssignmentState.RELEASED: {
+        AssignmentState.SUBMITTED,
+        AssignmentState.LATE,
+        AssignmentState.LEASED,
+        AssignmentState.SKIPPED,
+    },
 }
