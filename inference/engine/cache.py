@@ -21,13 +21,15 @@ BUCKET = 32
 """Lengths are rounded up to this, so that shapes repeat from step to step. Tokens."""
 
 
-class SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers ships no types for it
+class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]  # its __init_subclass__ has no types
     """One layer's keys and values."""
 
     is_sliding = False
+    keys: Tensor  # None only before the first prompt is written
+    values: Tensor
 
     def __init__(self, slots: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.slots = slots
         self.positions_B = torch.empty(0, dtype=torch.long)
         self.rows_B = torch.empty(0, dtype=torch.long)
@@ -69,11 +71,12 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers ships no
         return -1
 
 
-class SlotCache(Cache):  # type: ignore[misc]  # transformers ships no types for it
+class SlotCache(Cache):
     """All layers' slots. Rows 0..B-1 are in use; whoever owns the rows keeps them compact with `move`."""
 
     def __init__(self, slots: int, layers: int) -> None:
-        super().__init__(layers=[SlotLayer(slots) for _ in range(layers)])
+        self.slot_layers = [SlotLayer(slots) for _ in range(layers)]
+        super().__init__(layers=list(self.slot_layers))
         self.slots = slots
         self.capacity = 0
 
@@ -82,7 +85,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers ships no types for
         length = prompt.length
         self.reserve(length + 1, prompt)
         index = torch.tensor(list(slots), device=prompt.keys[0].device)
-        for layer, keys_HPD, values_HPD in zip(self.layers, prompt.keys, prompt.values, strict=True):
+        for layer, keys_HPD, values_HPD in zip(self.slot_layers, prompt.keys, prompt.values, strict=True):
             layer.keys[index, :, :length] = keys_HPD
             layer.values[index, :, :length] = values_HPD
 
@@ -91,7 +94,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers ships no types for
         if length <= self.capacity:
             return
         self.capacity = round_up(max(length, self.capacity * 3 // 2))
-        for place, layer in enumerate(self.layers):
+        for place, layer in enumerate(self.slot_layers):
             if not layer.is_initialized and like is not None:
                 layer.lazy_initialization(like.keys[place][None], like.values[place][None])
             layer.reserve(self.capacity)
@@ -100,24 +103,24 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers ships no types for
         """Say where the next token of rows 0..B-1 goes and how many positions the step sees."""
         self.reserve(visible)
         rows_B = torch.arange(positions_B.shape[0], device=positions_B.device)
-        for layer in self.layers:
+        for layer in self.slot_layers:
             layer.positions_B, layer.rows_B, layer.visible = positions_B, rows_B, visible
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one slot over another's."""
-        for layer in self.layers:
+        for layer in self.slot_layers:
             layer.keys[target, :, :length] = layer.keys[source, :, :length]
             layer.values[target, :, :length] = layer.values[source, :, :length]
 
     def wipe(self, slot: int) -> None:
         """Zero a slot that may hold NaN: a masked position's weight is 0, and 0 * NaN would reach the next row in it."""
-        for layer in self.layers:
+        for layer in self.slot_layers:
             layer.keys[slot].zero_()
             layer.values[slot].zero_()
 
     def bytes(self) -> int:
         """Memory of all keys and values."""
-        ready = [layer for layer in self.layers if layer.is_initialized]
+        ready = [layer for layer in self.slot_layers if layer.is_initialized]
         return sum(2 * layer.keys.numel() * layer.keys.element_size() for layer in ready)
 
 

@@ -166,8 +166,8 @@ def _foreign(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *,
     """The template's ids, applied once, with exactly one BOS where the template or the tokenizer itself writes one."""
     # sanitize_control_tokens encodes marker strings found in contents as plain text.
     try:
-        ids: list[int] = tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
+        rendered: Any = tokenizer.apply_chat_template(
+            [{"role": message["role"], "content": message["content"]} for message in messages],
             chat_template=_template_of(tokenizer),
             add_generation_prompt=generate,
             sanitize_control_tokens=True,
@@ -177,6 +177,7 @@ def _foreign(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *,
         raise ValueError(
             f"messages do not fit the model's chat template: {error}; change their roles or order."
         ) from error
+    ids: list[int] = rendered
     bos = tokenizer.bos_token_id
     if bos is None or bos == tokenizer.eos_token_id:
         return ids
@@ -221,7 +222,8 @@ def _template_turn_end(tokenizer: PreTrainedTokenizerBase, template: str) -> int
     prompt = _foreign(tokenizer, [user], generate=True)
     whole = _foreign(tokenizer, [user, answer], generate=False)
     written = whole[len(prompt) :] if whole[: len(prompt)] == prompt else []
-    special = set(tokenizer.all_special_ids)
+    # Not all_special_ids: that lists only tokens with a role such as EOS, which the end of turn may lack.
+    special = {int(token) for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     for token in written:
         if token in special:
             return int(token)

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.cache import SlotCache
 from inference.engine.chat import end_ids
+from inference.engine.checks import Limits
 from inference.engine.forward import (
     Prompt,
     context_length,
@@ -27,6 +28,7 @@ from inference.engine.forward import (
     evaluating,
     read_prompts,
     score_items,
+    vocabulary_size,
 )
 from inference.engine.requests import (
     EngineError,
@@ -58,11 +60,13 @@ class TorchEngine:
         """`device` None leaves the model where it is. `seed_namespace` separates streams of equal seed and key."""
         if slots < 1:
             raise ValueError(f"slots={slots} is out of range; send at least 1.")
-        self.model = model if device is None else model.to(device)
+        self.model = model
+        if device is not None:
+            nn.Module.to(model, device)
         self.tokenizer = tokenizer
         self.slots = slots
         self.context = context_length(model)
-        self._vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        self._limits = Limits(vocabulary=vocabulary_size(model), context=self.context)
         self._ends = end_ids(tokenizer) | _declared_ends(model)
         self._namespace = seed_namespace
         self._share = share_prompts
@@ -75,7 +79,7 @@ class TorchEngine:
 
     def submit(self, request: SampleRequest) -> str:
         """Queue a request and return its id. Raises ValueError, naming the field, for what can't be sampled."""
-        self._check(request)
+        self._limits.check_request(request)
         self._counts["requests"] += 1
         request_id = f"request-{self._counts['requests']}"
         limit = min(request.params.max_tokens, self.context - len(request.prompt_ids))
@@ -124,7 +128,7 @@ class TorchEngine:
         Raises EngineError when a request failed; the others are finished first and their samples are in the error.
         """
         for request in requests:
-            self._check(request)
+            self._limits.check_request(request)
         # Long prompts first: rows of like length run together, and short ones fill the tail.
         order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))
         places = {self.submit(replace(requests[i], stream=False)): i for i in order}
@@ -152,40 +156,9 @@ class TorchEngine:
     def score(self, items: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[float]]:
         """Teacher-forced log-probabilities of (prompt ids, completion ids), in nats: raw logits, temperature 1."""
         for place, (prompt, completion) in enumerate(items):
-            self._check_prompt(f"items[{place}]", prompt)
-            self._check_ids(f"items[{place}] completion", completion)
-            if len(prompt) + len(completion) > self.context:
-                raise ValueError(
-                    f"items[{place}] has {len(prompt) + len(completion)} tokens; the model's context is {self.context}: shorten it."
-                )
+            self._limits.check_item(f"items[{place}]", prompt, completion)
         with evaluating(self.model):
             return score_items(self.model, items)
-
-    def _check(self, request: SampleRequest) -> None:
-        self._check_prompt("prompt_ids", request.prompt_ids)
-        if len(request.prompt_ids) >= self.context:
-            raise ValueError(
-                f"prompt_ids has {len(request.prompt_ids)} tokens and the model's context is {self.context}; "
-                f"shorten the prompt to at most {self.context - 1}."
-            )
-        wanted = request.wanted()
-        if not wanted or len(set(wanted)) < len(wanted) or min(wanted) < 0:
-            raise ValueError(
-                "candidates must be different numbers from 0, and n at least 1; send at least one."
-            )
-        self._check_ids("stop_token_ids", request.params.stop_token_ids)
-        self._check_ids("logit_bias", list(request.params.logit_bias))
-
-    def _check_prompt(self, name: str, prompt: Sequence[int]) -> None:
-        if not prompt:
-            raise ValueError(f"{name} is empty; a model needs at least one token to go on from.")
-        self._check_ids(name, prompt)
-
-    def _check_ids(self, name: str, ids: Sequence[int]) -> None:
-        if len(ids) and not (min(ids) >= 0 and max(ids) < self._vocabulary):
-            raise ValueError(
-                f"{name} holds a token id outside 0..{self._vocabulary - 1}; use the model's own tokenizer."
-            )
 
     def _admit(self, events: list[Event]) -> None:
         """Move waiting candidates into free slots until either runs out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,11 @@ def context_length(model: PreTrainedModel) -> int:
     return min(context, window) if isinstance(window, int) and window > 0 else context
 
 
+def vocabulary_size(model: Any) -> int:
+    """How many logits the model gives."""
+    return int(model.get_output_embeddings().weight.shape[0])
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Inference mode with dropout off; each module's training flag is put back, for the model may be in training."""
@@ -79,7 +85,7 @@ def read_prompts(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> li
 
 def _read_batch(model: PreTrainedModel, prompts: list[Sequence[int]]) -> list[Prompt]:
     ids_BP, mask_BP = _pad_left(prompts, model.device)
-    cache = DynamicCache()
+    cache: Any = DynamicCache()  # without a config: every layer keeps all positions
     logits_BV = model(
         input_ids=ids_BP,
         attention_mask=mask_BP,
@@ -122,8 +128,7 @@ def score_items(
     """Log-probability of every completion token given all before it, raw logits at temperature 1."""
     scores: list[list[float]] = [[] for _ in items]
     rows = [[*prompt, *completion] for prompt, completion in items]
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    limit = max(1, min(SCORE_TOKENS, SCORE_LOGITS // vocabulary))
+    limit = max(1, min(SCORE_TOKENS, SCORE_LOGITS // vocabulary_size(model)))
     for places in _batches([len(row) for row in rows], limit):
         kept = max(len(items[i][1]) for i in places)
         if not kept:

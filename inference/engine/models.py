@@ -45,6 +45,16 @@ __all__ = [
 SHIFT_KEY = "preceptor_reward_shift"
 """Name under which config.json keeps the reward's bias (InstructGPT 3.5: demonstrations score 0 on average)."""
 
+DROPOUTS = (
+    "attn_pdrop",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attention_dropout",
+    "hidden_dropout",
+    "summary_first_dropout",
+)
+"""Under these names models and configs of transformers keep dropout rates."""
+
 
 def position_ids_of(attention_mask_BT: Tensor) -> Tensor:
     """Positions that count real tokens only: an exclusive running sum of the mask, 0 on leading padding."""
@@ -61,7 +71,7 @@ def load_policy(
     """
     check_version_folder(path)
     tokenizer = load_tokenizer(path)
-    model = AutoModelForCausalLM.from_pretrained(str(path), **_load_options(dtype))
+    model: Any = AutoModelForCausalLM.from_pretrained(str(path), **_load_options(dtype))
     _grow_embedding(model, len(tokenizer))
     model.config.pad_token_id = tokenizer.pad_token_id
     return model.to(device).eval(), tokenizer
@@ -85,23 +95,18 @@ def disable_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # Llama-like attention passes a plain number to SDPA
-        config = getattr(module, "config", None)
-        for name in (
-            "attn_pdrop",
-            "resid_pdrop",
-            "embd_pdrop",
-            "attention_dropout",
-            "hidden_dropout",
-            "summary_first_dropout",
-        ):
-            if isinstance(getattr(config, name, None), float):
-                setattr(config, name, 0.0)
+        # Llama-like attention keeps a plain number for SDPA, and a config is what gets saved.
+        for holder in (module, getattr(module, "config", None)):
+            for name in DROPOUTS:
+                if isinstance(getattr(holder, name, None), float):
+                    setattr(holder, name, 0.0)
 
 
 class ScalarModel(nn.Module):
     """A backbone with one number per token: reward model (read at the end) or value function (read everywhere)."""
+
+    shift: float
+    """Taken off raw scores by `rewards`; not a weight, kept in config.json."""
 
     def __init__(self, backbone: PreTrainedModel, score: nn.Linear, *, shift: float = 0.0) -> None:
         super().__init__()
@@ -142,7 +147,7 @@ class ScalarModel(nn.Module):
 
     def rewards(self, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
         """Score at each row's last real token minus the shift, (B,) in fp32. Padding may be on either side."""
-        values_BT = self(input_ids_BT, attention_mask_BT)
+        values_BT: Tensor = self(input_ids_BT, attention_mask_BT)
         return values_BT.gather(1, last_real(attention_mask_BT)).squeeze(1) - self.shift
 
 
@@ -187,7 +192,7 @@ def save_scalar(model: ScalarModel, tokenizer: PreTrainedTokenizerBase, path: st
     config.pad_token_id = tokenizer.pad_token_id
     setattr(config, SHIFT_KEY, float(model.shift))
     with torch.device("meta"):  # only the shell: its weights are replaced by ours
-        classifier = AutoModelForSequenceClassification.from_config(config)
+        classifier = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     setattr(classifier, classifier.base_model_prefix, model.backbone)
     classifier.score = model.score
     classifier.save_pretrained(str(path))
@@ -205,10 +210,11 @@ def _load_options(dtype: torch.dtype | None) -> dict[str, Any]:
 
 
 def _width(backbone: PreTrainedModel) -> int:
-    return int(backbone.get_input_embeddings().weight.shape[1])
+    embedding: Any = backbone.get_input_embeddings()
+    return int(embedding.weight.shape[1])
 
 
-def _grow_embedding(model: PreTrainedModel, rows: int) -> None:
+def _grow_embedding(model: Any, rows: int) -> None:
     """Room for ids up to `rows` - 1. The mean keeps a new row's logit ordinary; zeros would win where all logits are negative."""
     old = model.get_input_embeddings().weight.shape[0]
     if rows <= old:
