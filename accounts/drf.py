@@ -12,27 +12,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.middleware.csrf import CsrfViewMiddleware
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from accounts.auth import Unauthenticated, authenticate_request, require_scope
+from accounts.auth import Unauthenticated, authenticate_request, check_csrf, require_scope
 from accounts.models import ApiToken, User
-
-
-class _CsrfCheck(CsrfViewMiddleware):
-    def _reject(self, request: Any, reason: str) -> Any:
-        return reason
 
 
 class PreceptorAuthentication(BaseAuthentication):
     """A session with its CSRF token, or a bearer token with its scopes."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken | None] | None:
-        """`request.user` and `request.auth`. Raises AuthenticationFailed, PermissionDenied (CSRF) or ScopeMissing."""
+        """`request.user` and `request.auth`. Raises AuthenticationFailed (CSRF) or ScopeMissing."""
         try:
             identity = authenticate_request(request._request)
         except Unauthenticated as error:
@@ -40,7 +35,7 @@ class PreceptorAuthentication(BaseAuthentication):
         if identity is None:
             return None
         if identity.token is None:
-            self._check_csrf(request)
+            check_csrf(request._request)
         else:
             require_scope(identity.token, scope_of(request))
         return identity.user, identity.token
@@ -48,15 +43,6 @@ class PreceptorAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """What makes the answer 401 and not 403."""
         return 'Bearer realm="preceptor"'
-
-    def _check_csrf(self, request: Request) -> None:
-        check = _CsrfCheck(lambda _: None)  # type: ignore[arg-type, return-value]  # only its checks are used
-        check.process_request(request._request)
-        reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]
-        if reason:
-            raise PermissionDenied(
-                f"CSRF: {reason} Fetch auth/csrf/ again and send X-CSRFToken.", "csrf_failed"
-            )
 
 
 def scope_of(request: Request) -> str:
@@ -77,8 +63,6 @@ class PreceptorAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ig
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
         """OpenAPI security schemes."""
-        from django.conf import settings  # noqa: PLC0415 - settings are read when the schema is made
-
         return [
             {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME},
             {"type": "http", "scheme": "bearer", "bearerFormat": "pct_..."},

@@ -3,4 +3,11 @@ from django.apps import AppConfig
 
 class InferenceConfig(AppConfig):
     name = "inference"
-    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Say what this app knows about projects."""
+        from accounts.facts import contribute
+        from inference.selectors import count_versions, current_policies
+
+        contribute("project", "versions", count_versions)
+        contribute("project", "current_policy", current_policies)

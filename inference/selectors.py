@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypedDict
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from accounts.access import Viewer, projects_visible_to
 from accounts.models import Project
@@ -35,6 +35,14 @@ def current_policies(project_ids: Collection[UUID]) -> dict[UUID, dict[str, str]
         "project_id", "id", "name"
     )
     return {project_id: {"id": str(pk), "name": name} for project_id, pk, name in rows}
+
+
+def count_versions(project_ids: Collection[UUID]) -> dict[UUID, int]:
+    """{project: how many versions it has}, in one query."""
+    rows = (
+        ModelVersion.objects.filter(project__in=project_ids).values("project_id").annotate(count=Count("id"))
+    )
+    return {row["project_id"]: row["count"] for row in rows}
 
 
 def completions_of(job: SamplingJob) -> QuerySet[Completion]:

@@ -8,8 +8,8 @@ from accounts.services.people import (
     invite,
     link_for_member,
     remove_member,
+    update_profile,
 )
-from accounts.services.people import update_profile
 from accounts.services.projects import change_project, create_project, pseudonym
 from accounts.services.tokens import create_token, revoke_token
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from django.db import transaction
-
 from django.db.models.functions import Now
 
 from accounts.events import record

@@ -1,0 +1,1 @@
+"""REST of people and projects: parse, call a service, render."""

@@ -1,0 +1,81 @@
+"""Who works in a project."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.access import project_for
+from accounts.api.serializers import InvitedOut, LinkOut, MemberOut
+from accounts.models import Pool, Role
+from accounts.selectors import members_of
+from accounts.services import change_member, invite, link_for_member, remove_member
+from common.api import StrictSerializer
+
+
+class InviteIn(StrictSerializer):
+    username = serializers.CharField(max_length=63)
+    display_name = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
+    role = serializers.ChoiceField(choices=Role.choices)
+    pool = serializers.ChoiceField(choices=Pool.choices, required=False, default=Pool.TRAIN)
+
+
+class MemberIn(StrictSerializer):
+    role = serializers.ChoiceField(choices=Role.choices, required=False)
+    pool = serializers.ChoiceField(choices=Pool.choices, required=False)
+
+
+class Members(APIView):
+    """Everybody in the project."""
+
+    @extend_schema(operation_id="list_members", responses=MemberOut(many=True))
+    def get(self, request: Request, project_id: UUID) -> Response:
+        """By name (admins)."""
+        project = project_for(request.user, project_id, at_least=Role.ADMIN)
+        return Response(MemberOut(members_of(project), many=True).data)
+
+    @extend_schema(operation_id="invite_member", request=InviteIn, responses={201: InvitedOut})
+    def post(self, request: Request, project_id: UUID) -> Response:
+        """Make a person a member; a new person is made, with a sign-in link that is shown once (admins)."""
+        project = project_for(request.user, project_id, at_least=Role.ADMIN)
+        body = InviteIn.parse(request.data)
+        member, link = invite(project=project, actor=request.user, **body)
+        return Response(
+            {"member": MemberOut(member).data, "sign_in_link": link}, status=status.HTTP_201_CREATED
+        )
+
+
+class Member(APIView):
+    """One membership."""
+
+    @extend_schema(operation_id="update_member", request=MemberIn, responses=MemberOut)
+    def patch(self, request: Request, project_id: UUID, user_id: UUID) -> Response:
+        """Change role or pool (admins); the last admin stays one."""
+        project = project_for(request.user, project_id, at_least=Role.ADMIN)
+        body = MemberIn.parse(request.data)
+        return Response(
+            MemberOut(change_member(project=project, user_id=user_id, actor=request.user, **body)).data
+        )
+
+    @extend_schema(operation_id="remove_member", responses={204: None})
+    def delete(self, request: Request, project_id: UUID, user_id: UUID) -> Response:
+        """End the membership (admins); what the person did stays."""
+        project = project_for(request.user, project_id, at_least=Role.ADMIN)
+        remove_member(project=project, user_id=user_id, actor=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class MemberLink(APIView):
+    """A fresh way in for a member."""
+
+    @extend_schema(operation_id="create_sign_in_link", request=None, responses={201: LinkOut})
+    def post(self, request: Request, project_id: UUID, user_id: UUID) -> Response:
+        """A sign-in link, shown once (admins; not for people who also work where you are no admin)."""
+        project = project_for(request.user, project_id, at_least=Role.ADMIN)
+        link = link_for_member(project=project, user_id=user_id, actor=request.user)
+        return Response({"sign_in_link": link}, status=status.HTTP_201_CREATED)

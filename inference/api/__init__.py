@@ -1,0 +1,1 @@
+"""REST of the registry: parse, call a service, render."""
