@@ -1,0 +1,5 @@
+import { texts } from "@/lib/i18n";
+import en from "./locales/en.json";
+import zh from "./locales/zh-Hans.json";
+
+export const useTexts = texts("quality", { en, "zh-Hans": zh });

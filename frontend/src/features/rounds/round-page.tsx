@@ -1,0 +1,7 @@
+import { Page } from "@/components/page";
+import { useTexts } from "./texts";
+
+export function RoundPage() {
+  const { t } = useTexts();
+  return <Page title={t("round.title")}>{null}</Page>;
+}
