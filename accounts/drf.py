@@ -3,7 +3,7 @@
 A view says which scope a token needs for an unsafe method:
 
     class SubmitAnswer(APIView):
-        scopes = {"POST": "submissions:write"}
+        scopes: ClassVar = {"POST": "submissions:write"}
 
 Without a line a token needs `read` for GET and HEAD, and `admin` for everything else: closed by default.
 """

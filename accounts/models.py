@@ -92,6 +92,9 @@ class SignInLink(models.Model):
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
 
+    def __str__(self) -> str:
+        return f"link of {self.user_id}"
+
 
 class ApiToken(models.Model):
     """A bearer token: `pct_` + prefix + secret, shown once, stored as SHA-256.
@@ -112,6 +115,9 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
 
 
 class Event(models.Model):
@@ -138,3 +144,6 @@ class Event(models.Model):
             models.Index(fields=["project", "-id"], name="event_project_newest"),
             models.Index(fields=["subject", "id"], name="event_subject"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

@@ -80,6 +80,9 @@ class VersionParent(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.role} of {self.child_id}: {self.parent_id}"
+
 
 class SamplingJob(models.Model):
     """Ask one version for n completions of each of many prompts. The row is the truth, the message a doorbell."""
@@ -117,6 +120,9 @@ class SamplingJob(models.Model):
         ]
         indexes: ClassVar = [models.Index(fields=["state", "created_at"], name="sampling_job_due")]
 
+    def __str__(self) -> str:
+        return f"sampling job {self.pk}, {self.state}"
+
 
 class SampleRequest(models.Model):
     """One prompt of a job. `key` names the prompt for the seeds: its digest, never a place in a list."""
@@ -126,15 +132,16 @@ class SampleRequest(models.Model):
     key = models.CharField(max_length=64)
     messages = models.JSONField()
     n = models.PositiveSmallIntegerField()
-    drawn = models.PositiveSmallIntegerField(
-        default=0
-    )  # candidates drawn; more than n where texts were alike
+    redrawn = models.PositiveSmallIntegerField(default=0)  # drawn beyond n, because texts were alike
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["job", "key"], name="one_request_per_prompt_and_job"),
             models.CheckConstraint(condition=Q(n__gte=1, n__lte=128), name="sample_request_n_1_to_128"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.n} of {self.key[:12]}"
 
 
 class Completion(models.Model):
@@ -171,3 +178,6 @@ class Completion(models.Model):
                 name="sampled_completion_is_fully_described",
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"candidate {self.candidate} of {self.request_id}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -77,7 +77,7 @@ class Lineage(APIView):
 class Promote(APIView):
     """The decision which version is the project's policy."""
 
-    scopes = {"POST": "models:promote"}
+    scopes: ClassVar = {"POST": "models:promote"}
 
     @extend_schema(operation_id="promote_model", request=PromoteIn, responses=VersionOut)
     def post(self, request: Request, version_id: UUID) -> Response:
