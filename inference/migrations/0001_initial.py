@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
                 ('key', models.CharField(max_length=64)),
                 ('messages', models.JSONField()),
                 ('n', models.PositiveSmallIntegerField()),
-                ('drawn', models.PositiveSmallIntegerField(default=0)),
+                ('redrawn', models.PositiveSmallIntegerField(default=0)),
                 ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='requests', to='inference.samplingjob')),
             ],
         ),
