@@ -76,7 +76,9 @@ def _translated(exc: Exception, status: int) -> dict[str, object]:
     if isinstance(exc, APIException):
         codes = exc.get_codes()
         return problem(status, codes if isinstance(codes, str) else exc.default_code, str(exc.detail))
-    return problem(status, "forbidden" if isinstance(exc, PermissionDenied) else "error", str(exc) or "Refused.")
+    return problem(
+        status, "forbidden" if isinstance(exc, PermissionDenied) else "error", str(exc) or "Refused."
+    )
 
 
 def _flatten(detail: Any, path: str = "") -> Iterator[FieldError]:
@@ -101,7 +103,10 @@ class JSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(
-        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """The decoded body. Raises BodyTooLarge or ParseError."""
         body = stream.read(MAX_BODY_BYTES + 1)
@@ -194,5 +199,7 @@ def if_match(request: Request) -> int | None:
         return None
     found = ETAG.fullmatch(header.strip())
     if not found:
-        raise InvalidInput('If-Match: send the ETag of the draft as it came, such as "7".', code="bad_if_match")
+        raise InvalidInput(
+            'If-Match: send the ETag of the draft as it came, such as "7".', code="bad_if_match"
+        )
     return int(found[1])

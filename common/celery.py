@@ -13,7 +13,9 @@ def enqueue(name: str, *ids: int | str | UUID) -> None:
     Sent by name, so the caller imports neither the task nor what it needs. A broker that is down costs at most
     about a second and is logged, never raised: the control loop finds the row and rings again.
     """
-    transaction.on_commit(partial(_send, name, [one if isinstance(one, int) else str(one) for one in ids]), robust=True)
+    transaction.on_commit(
+        partial(_send, name, [one if isinstance(one, int) else str(one) for one in ids]), robust=True
+    )
 
 
 def _send(name: str, ids: list[int | str]) -> None:

@@ -73,7 +73,9 @@ class FolderStore:
         """Read every byte again and return the files; raises StorageError if the content is not the digest's."""
         files = read_folder(self.open(digest))
         if digest_of(files) != digest:
-            raise StorageError(f"{digest}: the stored files were changed or damaged; restore them from a backup")
+            raise StorageError(
+                f"{digest}: the stored files were changed or damaged; restore them from a backup"
+            )
         return files
 
     def _place(self, digest: str) -> Path:
@@ -128,7 +130,9 @@ def _plain_files(source: Path) -> Iterator[tuple[str, Path]]:
         if stat.S_ISREG(mode):
             yield path.relative_to(source).as_posix(), path
         elif not stat.S_ISDIR(mode):
-            raise StorageError(f"{path.relative_to(source)}: only plain files are stored, no links or devices")
+            raise StorageError(
+                f"{path.relative_to(source)}: only plain files are stored, no links or devices"
+            )
 
 
 def _copy(source: Path, target: Path) -> StoredFile:

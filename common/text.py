@@ -30,7 +30,9 @@ def clean_text(value: object, *, field: str, max_bytes: int = MAX_TEXT_BYTES) ->
         place = value.index("\x00") + 1
         raise _refuse(field, "nul", f"{field}: character {place} is NUL. Remove it.")
     if size > max_bytes:
-        raise _refuse(field, "too_long", f"{field}: {size} bytes of UTF-8; at most {max_bytes} are stored. Shorten it.")
+        raise _refuse(
+            field, "too_long", f"{field}: {size} bytes of UTF-8; at most {max_bytes} are stored. Shorten it."
+        )
     return value
 
 

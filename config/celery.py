@@ -21,7 +21,11 @@ app.conf.update(
         "socket_connect_timeout": 1,
         "socket_timeout": 30 if IN_WORKER else 1,
         "health_check_interval": 25,
-        **({} if IN_WORKER else {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}),
+        **(
+            {}
+            if IN_WORKER
+            else {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
+        ),
     },
     task_serializer="json",
     accept_content=["json"],

@@ -28,38 +28,67 @@ class Environment(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PRECEPTOR_", case_sensitive=True, env_ignore_empty=True)
 
-    home: Path = Field(default_factory=lambda: home().path, description="Data folder; needs to be outside the checkout.")
-    secret_key: SecretStr = Field(validation_alias=plain("SECRET_KEY"), description="Signs sessions; at least 50 characters.")
+    home: Path = Field(
+        default_factory=lambda: home().path, description="Data folder; needs to be outside the checkout."
+    )
+    secret_key: SecretStr = Field(
+        validation_alias=plain("SECRET_KEY"), description="Signs sessions; at least 50 characters."
+    )
     secret_key_fallbacks: Words = Field(
-        [], validation_alias=plain("SECRET_KEY_FALLBACKS"), description="Former keys, comma-separated, while rotating."
+        [],
+        validation_alias=plain("SECRET_KEY_FALLBACKS"),
+        description="Former keys, comma-separated, while rotating.",
     )
     database_url: str = Field(validation_alias=plain("DATABASE_URL"), description="PostgreSQL 15 or newer.")
     redis_url: str = Field(validation_alias=plain("REDIS_URL"), description="Valkey 8 or Redis 7, or newer.")
-    host: str = Field("127.0.0.1", validation_alias=plain("HOST"), description="Address the web server binds.")
-    port: int = Field(8000, ge=1, le=65535, validation_alias=plain("PORT"), description="Port the web server binds.")
-    public_url: str = Field("", description="Address people open, such as https://preceptor.example.org; https turns on Secure cookies and HSTS.")
+    host: str = Field(
+        "127.0.0.1", validation_alias=plain("HOST"), description="Address the web server binds."
+    )
+    port: int = Field(
+        8000, ge=1, le=65535, validation_alias=plain("PORT"), description="Port the web server binds."
+    )
+    public_url: str = Field(
+        "",
+        description="Address people open, such as https://preceptor.example.org; https turns on Secure cookies and HSTS.",
+    )
     allowed_hosts: Words = Field([], description="Further host names to answer to, comma-separated.")
-    trust_proxy: bool = Field(False, description="Believe X-Forwarded-Proto; only behind a proxy that always sets it.")
+    trust_proxy: bool = Field(
+        default=False, description="Believe X-Forwarded-Proto; only behind a proxy that always sets it."
+    )
     store_url: str = Field("", description="Content-addressed store, file:///folder.")
-    models_dir: Path | None = Field(None, description="Base models an admin may choose from; <home>/models if not set.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    models_dir: Path | None = Field(
+        None, description="Base models an admin may choose from; <home>/models if not set."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON."
+    )
     metrics_token: SecretStr | None = Field(None, description="Bearer token that may read /metrics.")
-    lease_seconds: float = Field(30, ge=1, le=3600, description="A worker that is silent for this long is taken for dead.")
-    heartbeat_seconds: float = Field(10, ge=0.1, le=1200, description="How often a worker says that it lives; a third of the lease.")
-    debug: bool = Field(False, description="Django's debug pages; never in production.")
+    lease_seconds: float = Field(
+        30, ge=1, le=3600, description="A worker that is silent for this long is taken for dead."
+    )
+    heartbeat_seconds: float = Field(
+        10, ge=0.1, le=1200, description="How often a worker says that it lives; a third of the lease."
+    )
+    debug: bool = Field(default=False, description="Django's debug pages; never in production.")
 
     @field_validator("secret_key_fallbacks", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+        return (
+            [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("secret_key")
     @classmethod
     def _strong(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
         if len(text) < 50 or len(set(text)) < 10 or WEAK_KEY.search(text):
-            raise ValueError('too weak; make one with: python -c "import secrets; print(secrets.token_urlsafe(64))"')
+            raise ValueError(
+                'too weak; make one with: python -c "import secrets; print(secrets.token_urlsafe(64))"'
+            )
         return value
 
     @field_validator("metrics_token")
@@ -73,7 +102,9 @@ class Environment(BaseSettings):
     @classmethod
     def _postgres(cls, value: str) -> str:
         if urlsplit(value).scheme not in ("postgres", "postgresql"):
-            raise ValueError("expected postgresql://user:password@host:5432/name (no other database is supported)")
+            raise ValueError(
+                "expected postgresql://user:password@host:5432/name (no other database is supported)"
+            )
         return value
 
     @field_validator("redis_url")
@@ -95,7 +126,9 @@ class Environment(BaseSettings):
     @classmethod
     def _origin(cls, value: str) -> str:
         parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/")):
+        if value and (
+            parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/")
+        ):
             raise ValueError("expected an origin without a path, such as https://preceptor.example.org")
         return value.rstrip("/")
 

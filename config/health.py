@@ -38,7 +38,11 @@ def readyz(request: HttpRequest) -> JsonResponse:
 async def version(request: HttpRequest) -> JsonResponse:
     """What runs here."""
     return JsonResponse(
-        {"preceptor": settings.PRECEPTOR_VERSION, "django": django.__version__, "python": sys.version.split()[0]}
+        {
+            "preceptor": settings.PRECEPTOR_VERSION,
+            "django": django.__version__,
+            "python": sys.version.split()[0],
+        }
     )
 
 
@@ -47,9 +51,13 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus text, for staff or whoever holds PRECEPTOR_METRICS_TOKEN."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     expected = settings.PRECEPTOR_METRICS_TOKEN
-    by_token = bool(expected) and scheme == "Bearer" and hmac.compare_digest(token.encode(), expected.encode())
+    by_token = (
+        bool(expected) and scheme == "Bearer" and hmac.compare_digest(token.encode(), expected.encode())
+    )
     if not by_token and not getattr(request.user, "is_staff", False):
-        return permission_denied(request, PermissionError("Metrics are for staff or the holder of the metrics token."))
+        return permission_denied(
+            request, PermissionError("Metrics are for staff or the holder of the metrics token.")
+        )
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -89,7 +97,9 @@ def _warm() -> str:
 
 def _valkey() -> str:
     try:
-        with redis.from_url(settings.PRECEPTOR_REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as client:
+        with redis.from_url(
+            settings.PRECEPTOR_REDIS_URL, socket_connect_timeout=1, socket_timeout=1
+        ) as client:
             client.ping()
     except (redis.RedisError, OSError):
         return "out of reach"

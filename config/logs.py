@@ -27,7 +27,10 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
             "line": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": _chain(),
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_last(people=people)],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *_last(people=people),
+                ],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},

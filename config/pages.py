@@ -38,7 +38,9 @@ def unknown_api(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form or script without the CSRF token."""
-    detail = "The CSRF token is missing or old. Reload the page; scripts send X-CSRFToken from /api/v1/auth/csrf/."
+    detail = (
+        "The CSRF token is missing or old. Reload the page; scripts send X-CSRFToken from /api/v1/auth/csrf/."
+    )
     return _problem(HTTPStatus.FORBIDDEN, "csrf_failed", detail)
 
 

@@ -43,10 +43,12 @@ class Checkout:
         """Node's modules, exactly those of the lock file; Node itself comes from PyPI."""
         if not (FRONTEND / "package.json").is_file():
             return
-        stamp = Stamp(FRONTEND / "node_modules" / ".preceptor", FRONTEND, ["package.json", "package-lock.json"])
+        stamp = Stamp(
+            FRONTEND / "node_modules" / ".preceptor", FRONTEND, ["package.json", "package-lock.json"]
+        )
         if stamp.is_fresh():
             return
-        npm = [VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        npm: list[str | Path] = [VENV / "bin" / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
         self.steps.run("Node packages", npm, folder=FRONTEND, environment=self.variables())
         stamp.write()
 
@@ -60,7 +62,9 @@ class Checkout:
             return
         self.modules()
         with self.steps.step("Pages"):
-            run("Pages", [VENV / "bin" / "npm", "run", "build"], folder=FRONTEND, environment=self.variables())
+            run(
+                "Pages", [VENV / "bin" / "npm", "run", "build"], folder=FRONTEND, environment=self.variables()
+            )
             run("Pages", [self.python, "-m", "whitenoise.compress", "-q", DIST], folder=ROOT)
         stamp.write()
 
@@ -111,7 +115,9 @@ class Checkout:
             shutil.rmtree(VENV, ignore_errors=True)
             if "ensurepip" in str(failed):
                 minor = sys.version_info.minor
-                raise StepFailed(f"Python's venv module is not complete. Install python3.{minor}-venv.") from None
+                raise StepFailed(
+                    f"Python's venv module is not complete. Install python3.{minor}-venv."
+                ) from None
             raise
 
     def _has_chinese(self) -> bool:
@@ -147,7 +153,7 @@ class Installer:
         if not self._have_uv():
             self._call([self.python, "-m", "pip", "install", "-q", *constraints, *wanted])
             return
-        command = [self.uv, "pip", "install", "-q", "--python", self.python, *constraints]
+        command: list[str | Path] = [self.uv, "pip", "install", "-q", "--python", self.python, *constraints]
         links = self._find_links()
         if not links:
             # PyPI's torch for Linux brings 2.7 GB of CUDA; PyTorch's own index has the small one. It may be

@@ -40,13 +40,21 @@ HTTPS = PRECEPTOR_PUBLIC_URL.startswith("https://")
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key.get_secret_value()
 SECRET_KEY_FALLBACKS = ENV.secret_key_fallbacks
-ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", urlsplit(PRECEPTOR_PUBLIC_URL).hostname or "", *ENV.allowed_hosts]
+ALLOWED_HOSTS = [
+    "127.0.0.1",
+    "localhost",
+    "[::1]",
+    urlsplit(PRECEPTOR_PUBLIC_URL).hostname or "",
+    *ENV.allowed_hosts,
+]
 CSRF_TRUSTED_ORIGINS = [PRECEPTOR_PUBLIC_URL]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-APPEND_SLASH = False  # A redirect would drop the body of a POST; an unknown address names the right one instead.
+APPEND_SLASH = (
+    False  # A redirect would drop the body of a POST; an unknown address names the right one instead.
+)
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"

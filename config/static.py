@@ -42,7 +42,9 @@ class StaticFiles:
             await self.inner(scope, receive, send)
             return
         response = found.get_response(scope["method"], _environ(scope["headers"]))
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
+        ]
         await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
         if response.file is not None:
             with response.file as file:

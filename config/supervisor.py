@@ -107,7 +107,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C reaches only the supervisor, which ends the others in order.
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=_die_with_parent,
             )
         process.started = time.monotonic()
         entries = [{"pid": p.child.pid, "marker": p.marker} for p in self.processes if p.child is not None]

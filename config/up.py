@@ -15,7 +15,8 @@ from types import FrameType
 from typing import TextIO
 
 from config.prepare import ROOT
-from config.services.embedded import embedded, start, stop as stop_services
+from config.services.embedded import embedded, start
+from config.services.embedded import stop as stop_services
 from config.services.paths import Home, home
 from config.services.system import ServiceError, wait_until
 from config.steps import StepFailed, Steps, run
@@ -158,7 +159,16 @@ def _make_demo(place: Home, steps: Steps) -> None:
 
 
 def _web(host: str, port: int) -> list[str]:
-    options = ["--host", host, "--port", str(port), "--no-access-log", "--lifespan", "off", "--no-server-header"]
+    options = [
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--lifespan",
+        "off",
+        "--no-server-header",
+    ]
     options += ["--timeout-graceful-shutdown", "2", "--log-level", "warning", "--no-proxy-headers"]
     return [PYTHON, "-m", "uvicorn", "config.asgi:application", *options]
 

@@ -173,7 +173,9 @@ class Clock:
         from django.db.models import DateTimeField, F
 
         with connection.cursor() as cursor:
-            cursor.execute("SET session_replication_role = replica")  # Append-only tables refuse updates by trigger.
+            cursor.execute(
+                "SET session_replication_role = replica"
+            )  # Append-only tables refuse updates by trigger.
             for model in apps.get_models():
                 names = [f.name for f in model._meta.concrete_fields if isinstance(f, DateTimeField)]
                 earlier: dict[str, Any] = {name: F(name) - timedelta(**how_long) for name in names}

@@ -66,7 +66,16 @@ class Processes:
     def web(self) -> str:
         """A web server on a free port; the address, once it is ready."""
         port = free_port()
-        command = ["python", "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off"]
+        command = [
+            "python",
+            "-m",
+            "uvicorn",
+            "config.asgi:application",
+            "--port",
+            str(port),
+            "--lifespan",
+            "off",
+        ]
         child = self.start(command, name="web", PORT=str(port))
         address = f"http://127.0.0.1:{port}"
         wait_for(address + "/readyz", child, log=self.folder / "web.log")
@@ -79,7 +88,9 @@ class Processes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         for child in self.children:
             with suppress(ProcessLookupError):
                 child.terminate()

@@ -4,16 +4,22 @@ pytest loads this before any fixture, so nothing is started here: tests that nee
 """
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 from config.services.paths import Home
 
-if "PRECEPTOR_TEST_SERVICES" not in os.environ:  # Not set: this is the process that people started, no xdist worker.
+if (
+    "PRECEPTOR_TEST_SERVICES" not in os.environ
+):  # Not set: this is the process that people started, no xdist worker.
     replaced = {"DATABASE_URL": "postgres", "REDIS_URL": "valkey"}
     own = [service for variable, service in replaced.items() if not os.environ.get(variable)]
     os.environ["PRECEPTOR_TEST_SERVICES"] = " ".join(own)
-    os.environ["PRECEPTOR_HOME"] = tempfile.mkdtemp(prefix=f"preceptor-test-{os.getpid()}-")
+    if "pytest" in sys.modules:
+        os.environ["PRECEPTOR_HOME"] = tempfile.mkdtemp(prefix=f"preceptor-test-{os.getpid()}-")
+    else:  # mypy's Django plugin reads settings too, and starts nothing.
+        os.environ["PRECEPTOR_HOME"] = str(Path(tempfile.gettempdir()) / f"preceptor-tools-{os.getuid()}")
     os.environ.pop("PORT", None)
     os.environ.pop("HOST", None)
 

@@ -16,9 +16,9 @@ def main(verb: str) -> None:
     elif verb == "down":
         stop(place)
     if verb in ("up", "env"):
-        print(f"export PRECEPTOR_HOME={place.path}")  # noqa: T201
-        print(f"export DATABASE_URL='{os.environ.get('DATABASE_URL') or place.database_url}'")  # noqa: T201
-        print(f"export REDIS_URL='{os.environ.get('REDIS_URL') or place.redis_url}'")  # noqa: T201
+        print(f"export PRECEPTOR_HOME={place.path}")
+        print(f"export DATABASE_URL='{os.environ.get('DATABASE_URL') or place.database_url}'")
+        print(f"export REDIS_URL='{os.environ.get('REDIS_URL') or place.redis_url}'")
 
 
 if __name__ == "__main__":

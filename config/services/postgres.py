@@ -130,7 +130,9 @@ class Postgres:
         return account.run([binaries / "pg_ctl", "-D", self.data, *words]).returncode
 
     def _create_database(self) -> None:
-        with psycopg.connect(host=str(self.sockets), user=DATABASE, dbname="postgres", autocommit=True) as session:
+        with psycopg.connect(
+            host=str(self.sockets), user=DATABASE, dbname="postgres", autocommit=True
+        ) as session:
             found = session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
             if not found:
                 session.execute(f"CREATE DATABASE {DATABASE}")

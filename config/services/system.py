@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
+from typing import Any
 
 
 class ServiceError(RuntimeError):
@@ -31,7 +32,9 @@ class Account:
                 pwd.getpwuid(os.geteuid())
             except KeyError:
                 text = f"user id {os.geteuid()} has no name on this machine, so PostgreSQL cannot run as it"
-                raise ServiceError(f"{text}. Set DATABASE_URL and REDIS_URL to servers of your own.") from None
+                raise ServiceError(
+                    f"{text}. Set DATABASE_URL and REDIS_URL to servers of your own."
+                ) from None
             return cls(os.geteuid(), os.getegid())
         nobody = pwd.getpwnam("nobody")
         return cls(nobody.pw_uid, nobody.pw_gid)
@@ -43,7 +46,8 @@ class Account:
 
     def run(self, command: Sequence[str | Path], *, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `command` as this user, with a small environment and no terminal."""
-        return subprocess.run(  # noqa: S603 - a list, and every word is ours
+        other: Any = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
+        result: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - a list, and every word is ours
             [str(word) for word in command],
             check=False,
             timeout=timeout,
@@ -53,8 +57,9 @@ class Account:
             stderr=subprocess.STDOUT,
             cwd="/",
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": "/nonexistent"},
-            **({"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}),
+            **other,
         )
+        return result
 
     def own_folder(self, path: Path) -> Path:
         """Make `path` a private folder of this user."""

@@ -71,7 +71,14 @@ class Valkey:
         return [
             *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
             *("--daemonize", "yes", "--dir", str(self.data), "--logfile", str(self.data / "valkey.log")),
-            *("--pidfile", str(self.sockets / "valkey.pid"), "--save", "", "--maxmemory-policy", "noeviction"),
+            *(
+                "--pidfile",
+                str(self.sockets / "valkey.pid"),
+                "--save",
+                "",
+                "--maxmemory-policy",
+                "noeviction",
+            ),
             *("--appendonly", "yes" if self.durable else "no", "--appendfsync", "everysec"),
             *("--set-proc-title", "no", "--loglevel", "warning"),
         ]

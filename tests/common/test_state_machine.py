@@ -5,13 +5,15 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat
 
 from common.state_machine import IllegalMove, move
+from inference.models import ModelVersion
 from training.models import Round
 from training.states import ROUND_MOVES, RoundState
 
 
 @pytest.fixture
 def round_(project):
-    return Round.objects.create(project=project, number=1)
+    base = ModelVersion.objects.create(project=project, name="base", kind="base", digest="0" * 64)
+    return Round.objects.create(project=project, number=1, recipe={}, opponent=base)
 
 
 def test_a_legal_move_is_one_update_and_the_object_knows_it(round_, django_assert_num_queries):
@@ -44,7 +46,13 @@ def test_from_narrows_the_sources(round_):
 
 
 def test_a_change_that_the_database_computes_is_read_back(round_):
-    move(round_, RoundState.CANCELLED, ROUND_MOVES, reason=Concat(F("state"), Value("!")), ended_at=datetime(2030, 1, 1, tzinfo=UTC))
+    move(
+        round_,
+        RoundState.CANCELLED,
+        ROUND_MOVES,
+        reason=Concat(F("state"), Value("!")),
+        ended_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )
     assert round_.reason == "draft!"
 
 

@@ -10,7 +10,13 @@ def test_what_can_be_stored_comes_back_unchanged(text):
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [("\ud800", "lone_surrogate"), ("a\x00b", "nul"), ("汉" * 21_846, "too_long"), (None, "not_text"), (7, "not_text")],
+    [
+        ("\ud800", "lone_surrogate"),
+        ("a\x00b", "nul"),
+        ("汉" * 21_846, "too_long"),
+        (None, "not_text"),
+        (7, "not_text"),
+    ],
 )
 def test_the_rest_is_refused_by_name(value, code):
     with pytest.raises(BadText) as refused:
