@@ -67,7 +67,9 @@ class TorchEngine:
         self.slots = slots
         self.context = context_length(model)
         self._limits = Limits(vocabulary=vocabulary_size(model), context=self.context)
-        self._ends = end_ids(tokenizer) | _declared_ends(model)
+        # A careless config.json may declare an EOS that the model can't write (GPT-2's 50256 is transformers' default).
+        declared = end_ids(tokenizer) | _declared_ends(model)
+        self._ends = frozenset(token for token in declared if 0 <= token < self._limits.vocabulary)
         self._namespace = seed_namespace
         self._share = share_prompts
         self._cache = SlotCache(slots, int(model.config.num_hidden_layers))
@@ -236,6 +238,7 @@ class TorchEngine:
         uniforms = [row.uniforms.next() for row in rows]
         drawn = draw(logits_BV, plan, [row.adjustment for row in rows], uniforms)
         for row, token, logprob, sound in zip(rows, *drawn, strict=True):
+            row.poisoned = not sound
             if row.job.dropped:
                 continue
             if not sound:
@@ -263,7 +266,6 @@ class TorchEngine:
         return FinishEvent(request_id=job.request_id, sample=sample, last=not job.unfinished)
 
     def _fail(self, row: Row) -> ErrorEvent:
-        row.poisoned = True
         self.cancel(row.job.request_id)
         return ErrorEvent(
             request_id=row.job.request_id,

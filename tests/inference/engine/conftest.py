@@ -57,6 +57,8 @@ def models() -> dict[str, Any]:
         n_positions=CONTEXT,
         initializer_range=0.25,
         bos_token_id=None,
+        eos_token_id=4,
+        pad_token_id=0,
     )
     llama = LlamaConfig(
         vocab_size=512,
@@ -68,9 +70,9 @@ def models() -> dict[str, Any]:
         max_position_embeddings=CONTEXT,
         initializer_range=0.25,
         bos_token_id=None,
+        eos_token_id=4,
+        pad_token_id=0,
     )
-    for config in (gpt2, llama):
-        config.eos_token_id, config.pad_token_id = 4, 0
     return {"gpt2": GPT2LMHeadModel(gpt2).eval(), "llama": LlamaForCausalLM(llama).eval()}
 
 
