@@ -189,7 +189,7 @@ def bits_per_byte(
     Longer documents are read in windows of `context`, so that every token is foretold once.
     """
     starts = [[int(cast(int, tokenizer.eos_token_id)), *ids] for ids in documents]
-    windows = [ids[i : i + cfg.context + 1] for ids in starts for i in range(0, len(ids) - 1, cfg.context)]
+    windows = [ids[i : i + cfg.context] for ids in starts for i in range(0, len(ids) - 1, cfg.context - 1)]
     nats = 0.0
     with evaluating(model):
         for part in micro_batches(range(len(windows)), lambda i: (1, len(windows[i])), cfg.micro_batch_tokens):

@@ -1,0 +1,59 @@
+"""What the core's tests share: one thread, so that numbers repeat on any machine, and models made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.core.rundirs import demonstrations, make_model, make_run, rankings
+from training.core.__main__ import main
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _handlers_as_before() -> Iterator[None]:
+    """main() takes over SIGINT and SIGTERM; a test run wants its own back."""
+    import signal
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random small language model."""
+    return make_model(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="session")
+def reward_model(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reward model that was trained for a moment."""
+    folder = tmp_path_factory.mktemp("reward")
+    run_it(folder, "reward", {"lr": 1e-3}, data={"train": rankings(16)}, inputs={"model": base, "demonstrations": write_demos(folder)})
+    return folder / "model"
+
+
+def write_demos(folder: Path) -> Path:
+    from tests.training.core.rundirs import write_rows
+
+    write_rows(folder / "demos" / "train.jsonl", demonstrations(12))
+    return folder / "demos"
+
+
+def run_it(folder: Path, kind: str, config: dict[str, Any], **options: Any) -> Path:
+    """Run a stage in this process and insist that it ends well."""
+    assert main([kind, str(make_run(folder, kind, config, **options))]) == 0
+    return folder

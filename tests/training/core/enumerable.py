@@ -1,0 +1,93 @@
+"""A task small enough to know everything about: 8 prompts, answers of 4 tokens out of 8, so 4,096 answers to each.
+
+The best policy under E[reward] - beta x KL is pi* ~ reference x exp(reward / beta), and its value is beta x mean log Z.
+Rewards, reference and schedule are fixed here by their seeds; nothing of them is chosen at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
+
+from training.core.data import Prompt
+
+V, T, BETA = 8, 4, 0.2
+PROMPTS = [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 1), (1, 4), (2, 5)]
+ANSWERS = torch.tensor(list(product(range(V), repeat=T)))  # (4096, 4)
+
+SCHEDULE: dict[str, Any] = {
+    "iterations": 60, "episodes": 128, "epochs": 4, "minibatches": 4, "max_new_tokens": T, "ignore_eos": True,
+    "no_eos_reward": None, "kl_coef": BETA, "lr": 3e-3, "value_lr": 3e-3, "lr_schedule": "linear", "value_coef": 1.0,
+    "save_every": 5, "keep_checkpoints": 100, "sample_every": 1000,
+}  # fmt: skip
+
+
+def write_model(path: Path, seed: int = 0) -> None:
+    """The reference: a random GPT-2 whose next-token distributions are far from uniform, and a tokenizer of eight words."""
+    backend = Tokenizer(models.WordLevel({f"w{i}": i for i in range(V)}, unk_token="w1"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    # Both special tokens are ordinary words of the task (sampling ignores EOS), so that there are 8 tokens and no more.
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="w7", pad_token="w0")
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    config = GPT2Config(
+        vocab_size=V, n_layer=2, n_embd=64, n_head=4, n_positions=8, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=None, eos_token_id=7, pad_token_id=0, initializer_range=0.08,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(config)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+
+
+def prompt_rows() -> list[dict[str, Any]]:
+    return [{"id": str(x), "prompt": [{"role": "user", "content": " ".join(f"w{i}" for i in ids)}]} for x, ids in enumerate(PROMPTS)]
+
+
+def reward_table(seed: int = 0) -> Tensor:
+    """(8, 4096): what a token is worth at its place for this prompt, and which neighbours fit; mean 0, deviation 0.65."""
+    rng = np.random.default_rng(seed)
+    place, neighbours = rng.normal(size=(len(PROMPTS), T, V)), rng.normal(size=(V, V))
+    y = ANSWERS.numpy()
+    table = sum(place[:, t, y[:, t]] for t in range(T)) + sum(neighbours[y[:, t], y[:, t + 1]] for t in range(T - 1))
+    assert isinstance(table, np.ndarray)
+    return torch.tensor(0.65 * (table - table.mean()) / table.std())
+
+
+class RewardTable:
+    """The table as the reward function that train_ppo takes."""
+
+    def __init__(self) -> None:
+        self.table = reward_table()
+
+    def __call__(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]]) -> list[float]:
+        places = [sum(token * V ** (T - 1 - t) for t, token in enumerate(answer)) for answer in answers]
+        return [float(self.table[int(prompt.id), place]) for prompt, place in zip(prompts, places, strict=True)]
+
+
+@torch.no_grad()
+def log_policy(model: PreTrainedModel) -> Tensor:
+    """(8, 4096) log-probability of every answer to every prompt, in float64."""
+    rows = []
+    for ids in PROMPTS:
+        full = torch.cat([torch.tensor(ids).expand(len(ANSWERS), -1), ANSWERS], 1)
+        logits = model(input_ids=full).logits[:, len(ids) - 1 : -1].double().log_softmax(-1)
+        rows.append(logits.gather(-1, ANSWERS.unsqueeze(-1)).squeeze(-1).sum(1))
+    return torch.stack(rows)
+
+
+def expectations(logp: Tensor, log_ref: Tensor, table: Tensor) -> tuple[float, float]:
+    """Exact mean reward and exact KL to the reference, over prompts."""
+    return float((logp.exp() * table).sum(1).mean()), float((logp.exp() * (logp - log_ref)).sum(1).mean())
+
+
+def best_objective(log_ref: Tensor, table: Tensor) -> float:
+    return float(BETA * torch.logsumexp(log_ref + table / BETA, 1).mean())

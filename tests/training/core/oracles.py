@@ -1,0 +1,76 @@
+"""The formulas again, slow and obvious, in numpy float64: written from the papers and not from the product's code."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def log_softmax(logits: Array) -> Array:
+    return logits - logits.max(-1, keepdims=True) - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
+
+
+def nll(logits: Array, tokens: Array, mask: Array) -> float:
+    logp, total = log_softmax(logits), 0.0
+    for b in range(tokens.shape[0]):
+        for t in range(tokens.shape[1]):
+            if mask[b, t]:
+                total -= logp[b, t, int(tokens[b, t])]
+    return float(total)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def ranking_loss(scores: list[float], ranks: list[int]) -> float:
+    """Mean of -log sigmoid(better - worse) over all pairs of two different answers that are not tied."""
+    terms = []
+    for i, j in combinations(range(len(scores)), 2):
+        if ranks[i] != ranks[j]:
+            better, worse = (i, j) if ranks[i] < ranks[j] else (j, i)
+            terms.append(-math.log(sigmoid(scores[better] - scores[worse])))
+    return sum(terms) / len(terms) if terms else 0.0
+
+
+def token_rewards(logp: Array, ref: Array, score: Array, lengths: list[int], beta: float) -> Array:
+    rewards = np.zeros_like(logp)
+    for b, length in enumerate(lengths):
+        for t in range(length):
+            rewards[b, t] = -beta * (logp[b, t] - ref[b, t]) + (score[b] if t == length - 1 else 0.0)
+    return rewards
+
+
+def gae(rewards: Array, values: Array, lengths: list[int], gamma: float, lam: float) -> tuple[Array, Array]:
+    """A_t = sum over k of (gamma lam)^k delta_{t+k}, by its definition: O(T^2), no recursion."""
+    found = np.zeros_like(rewards)
+    for b, length in enumerate(lengths):
+        value = [*values[b, :length], 0.0]
+        delta = [rewards[b, t] + gamma * value[t + 1] - value[t] for t in range(length)]
+        for t in range(length):
+            found[b, t] = sum((gamma * lam) ** (k - t) * delta[k] for k in range(t, length))
+    returns = found.copy()
+    for b, length in enumerate(lengths):
+        returns[b, :length] += values[b, :length]
+    return found, returns
+
+
+def whiten(x: Array, mask: Array, *, shift_mean: bool) -> Array:
+    real = x[mask.astype(bool)]
+    white = (x - real.mean()) / np.sqrt(((real - real.mean()) ** 2).mean() + 1e-8)
+    return np.where(mask, white if shift_mean else white + real.mean(), 0.0)
+
+
+def policy_loss(logp: float, old: float, advantage: float, clip: float) -> float:
+    ratio = math.exp(logp - old)
+    return max(-advantage * ratio, -advantage * min(max(ratio, 1 - clip), 1 + clip))
+
+
+def value_loss(value: float, old: float, target: float, clip: float) -> float:
+    held = min(max(value, old - clip), old + clip)
+    return 0.5 * max((value - target) ** 2, (held - target) ** 2)

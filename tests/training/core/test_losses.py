@@ -1,0 +1,196 @@
+"""E1: every formula against a slow numpy one in float64, its gradient against finite differences, and numbers by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, tensor
+
+from tests.training.core import oracles
+from training.core import losses
+
+LENGTHS = [5, 1, 7, 3]
+B, R, V = len(LENGTHS), 7, 11
+
+
+def ragged_mask() -> Tensor:
+    return (torch.arange(R) < tensor(LENGTHS).unsqueeze(1)).long()
+
+
+def noise(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def assert_same(found: Tensor, expected: object, within: float = 1e-12) -> None:
+    np.testing.assert_allclose(found.detach().numpy(), np.asarray(expected), atol=within, rtol=within)
+
+
+def assert_gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    """autograd against central differences, entry by entry."""
+    x = x.clone().requires_grad_()
+    (exact,) = torch.autograd.grad(f(x), x)
+    step, measured = 1e-6, torch.zeros_like(x)
+    for i in range(x.numel()):
+        shift = torch.zeros(x.numel(), dtype=x.dtype)
+        shift[i] = step
+        up, down = f(x.detach() + shift.view_as(x)), f(x.detach() - shift.view_as(x))
+        measured.view(-1)[i] = (up - down) / (2 * step)
+    assert_same(exact, measured, within=1e-5)
+
+
+def test_nll_counts_the_masked_in_tokens_only() -> None:
+    logits, mask = noise(B, R, V, scale=3), ragged_mask()
+    tokens = torch.randint(V, (B, R), generator=torch.Generator().manual_seed(1))
+    assert_same(losses.nll_sum(logits, tokens, mask), oracles.nll(logits.numpy(), tokens.numpy(), mask.numpy()))
+    assert_gradient(lambda x: losses.nll_sum(x, tokens, mask), logits)
+
+
+def test_prompt_only_logits_get_no_gradient() -> None:
+    logits = noise(1, 6, V).requires_grad_()
+    mask = tensor([[0, 0, 0, 1, 1, 1]])
+    losses.nll_sum(logits, torch.zeros(1, 6, dtype=torch.long), mask).backward()
+    assert logits.grad is not None
+    assert (logits.grad[0, :3] == 0).all()
+    assert (logits.grad[0, 3:] != 0).all()
+
+
+def test_log_probabilities_of_bfloat16_logits_are_computed_in_float32() -> None:
+    logits = noise(2, 3, V, scale=5).bfloat16()
+    found = losses.token_logprobs(logits, torch.zeros(2, 3, dtype=torch.long))
+    assert found.dtype == torch.float32
+    assert_same(found, oracles.log_softmax(logits.double().numpy())[..., 0], within=1e-5)
+
+
+def test_entropy_of_equal_logits_is_log_of_their_number() -> None:
+    assert_same(losses.token_entropy(torch.zeros(1, 1, 8, dtype=torch.float64)), [[math.log(8)]])
+
+
+RANKS = [[1, 2, 2, 3], [4, 1, 3, 2], [1, 1, 1, 1], [2, 1, 0, 0]]
+PRESENT = [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0]]
+
+
+def test_ranking_loss_equals_the_enumerated_pairs() -> None:
+    scores = noise(4, 4, seed=2, scale=2)
+    expected = [
+        oracles.ranking_loss([s for s, p in zip(row, here, strict=True) if p], [r for r, p in zip(ranks, here, strict=True) if p])
+        for row, ranks, here in zip(scores.tolist(), RANKS, PRESENT, strict=True)
+    ]
+    assert_same(losses.ranking_losses(scores, tensor(RANKS), tensor(PRESENT)), expected)
+    assert_gradient(lambda x: losses.ranking_losses(x, tensor(RANKS), tensor(PRESENT)).sum(), scores)
+
+
+def test_a_over_b_equal_c_over_d_is_five_pairs() -> None:
+    assert int(losses.kept_pairs(tensor(RANKS[:1]), tensor(PRESENT[:1])).sum()) == 5
+
+
+def test_a_ranking_where_all_is_tied_gives_zero_and_no_nan() -> None:
+    scores = noise(1, 4).requires_grad_()
+    loss = losses.ranking_losses(scores, tensor(RANKS[2:3]), tensor(PRESENT[2:3]))
+    loss.sum().backward()
+    assert loss.item() == 0
+    assert scores.grad is not None
+    assert (scores.grad == 0).all()
+
+
+def test_ranking_loss_of_equal_scores_is_log_two_for_any_k() -> None:
+    for k in (2, 4, 9):
+        loss = losses.ranking_losses(torch.zeros(1, k), torch.arange(k).unsqueeze(0), torch.ones(1, k))
+        assert loss.item() == pytest.approx(math.log(2))
+
+
+def test_a_constant_on_all_scores_changes_no_ranking_loss() -> None:
+    scores = noise(4, 4, seed=5)
+    before, after = (losses.ranking_losses(s, tensor(RANKS), tensor(PRESENT)) for s in (scores, scores + 7.5))
+    assert_same(before, after, within=1e-12)
+
+
+def test_rewards_are_the_kl_price_and_the_score_on_the_last_token() -> None:
+    logp, ref, score, mask = noise(B, R, seed=1), noise(B, R, seed=2), noise(B, seed=3), ragged_mask()
+    found = losses.token_rewards(logp, ref, score, mask, 0.05)
+    assert_same(found, oracles.token_rewards(logp.numpy(), ref.numpy(), score.numpy(), LENGTHS, 0.05))
+    assert_same(found.sum(1), score - 0.05 * ((logp - ref) * mask).sum(1))
+
+
+def test_rewards_by_hand() -> None:
+    found = losses.token_rewards(tensor([[-1.0, -2.0, 9.0]]), tensor([[-1.5, -1.0, 0.0]]), tensor([3.0]), tensor([[1, 1, 0]]), 0.1)
+    assert_same(found, [[-0.05, 3.1, 0.0]], within=1e-6)
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(1.0, 0.95), (0.9, 0.5), (1.0, 1.0), (1.0, 0.0)])
+def test_advantages_equal_their_definition(gamma: float, lam: float) -> None:
+    rewards, values, mask = noise(B, R, seed=4), noise(B, R, seed=5), ragged_mask()
+    advantages, returns = losses.advantages(rewards, values, mask, gamma=gamma, lam=lam)
+    expected, expected_returns = oracles.gae(rewards.numpy(), values.numpy(), LENGTHS, gamma, lam)
+    assert_same(advantages, expected)
+    assert_same(returns, expected_returns)
+
+
+def test_advantages_by_hand() -> None:
+    # delta = [0 + 0.5 - 1, 2 + 0 - 0.5] = [-0.5, 1.5]; A = [-0.5 + 0.95 * 1.5, 1.5]; the third token is padding.
+    rewards, values = tensor([[0.0, 2.0, 99.0]]), tensor([[1.0, 0.5, 99.0]])
+    advantages, returns = losses.advantages(rewards, values, tensor([[1, 1, 0]]), gamma=1.0, lam=0.95)
+    assert_same(advantages, [[0.925, 1.5, 0.0]], within=1e-6)
+    assert_same(returns, [[1.925, 2.0, 0.0]], within=1e-6)
+
+
+def test_nothing_under_padding_reaches_an_advantage() -> None:
+    rewards, values, mask = noise(B, R, seed=4), noise(B, R, seed=5), ragged_mask()
+    dirty = [torch.where(mask.bool(), x, torch.full_like(x, math.nan)) for x in (rewards, values)]
+    clean = losses.advantages(rewards, values, mask, gamma=1.0, lam=0.95)
+    for a, b in zip(clean, losses.advantages(*dirty, mask, gamma=1.0, lam=0.95), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("shift_mean", [True, False])
+def test_whitening(shift_mean: bool) -> None:
+    x, mask = noise(B, R, seed=6, scale=4) + 2, ragged_mask()
+    assert_same(losses.whiten(x, mask, shift_mean=shift_mean), oracles.whiten(x.numpy(), mask.numpy(), shift_mean=shift_mean))
+
+
+def test_policy_loss_and_its_gradient() -> None:
+    new, old, advantage = noise(40, seed=7, scale=0.4), noise(40, seed=8, scale=0.4), noise(40, seed=9)
+    expected = [oracles.policy_loss(*three, 0.2) for three in zip(new.tolist(), old.tolist(), advantage.tolist(), strict=True)]
+    assert_same(losses.policy_losses(new, old, advantage, clip=0.2), expected)
+    assert_gradient(lambda x: losses.policy_losses(x, old, advantage, clip=0.2).sum(), new)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss"),
+    [(1.0, 2.0, -2.0), (1.5, 1.0, -1.2), (1.5, -1.0, 1.5), (0.5, 1.0, -0.5), (0.5, -1.0, 0.8)],
+)
+def test_policy_loss_by_hand(ratio: float, advantage: float, loss: float) -> None:
+    found = losses.policy_losses(tensor([math.log(ratio)]), tensor([0.0]), tensor([advantage]), clip=0.2)
+    assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_value_loss_and_its_gradient() -> None:
+    new, old, target = noise(40, seed=10), noise(40, seed=11), noise(40, seed=12)
+    expected = [oracles.value_loss(*three, 0.2) for three in zip(new.tolist(), old.tolist(), target.tolist(), strict=True)]
+    assert_same(losses.value_losses(new, old, target, clip=0.2), expected)
+    assert_gradient(lambda x: losses.value_losses(x, old, target, clip=0.2).sum(), new)
+
+
+def test_both_kl_estimators_have_the_kl_as_their_mean() -> None:
+    p, q = noise(6, seed=13).log_softmax(-1), noise(6, seed=14).log_softmax(-1)
+    exact = float((p.exp() * (p - q)).sum())
+    assert float((p.exp() * losses.kl_k1(p, q)).sum()) == pytest.approx(exact)
+    assert float((p.exp() * losses.kl_k3(p, q)).sum()) == pytest.approx(exact)
+    assert (losses.kl_k3(p, q) >= 0).all()
+
+
+def test_explained_variance() -> None:
+    returns, mask = noise(B, R, seed=15), ragged_mask()
+    assert float(losses.explained_variance(returns + 3, returns, mask)) == pytest.approx(1)
+    assert float(losses.explained_variance(torch.zeros_like(returns), returns, mask)) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_adaptive_kl_price() -> None:
+    prices = [0.2]
+    for kl in (12.0, 6.0, 6.6, 0.0):
+        prices.append(losses.next_kl_coef(prices[-1], kl, target=6.0, episodes=512, horizon=10_000))
+    steps = [1 + e * 512 / 10_000 for e in (0.2, 0.0, 0.1, -0.2)]
+    assert prices == pytest.approx([0.2, *np.cumprod(steps) * 0.2])
