@@ -1,0 +1,1 @@
+"""The only writers of prompts, batches, tasks, assignments, drafts and answers."""
