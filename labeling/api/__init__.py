@@ -1,0 +1,1 @@
+"""REST: prompts, tasks and assignments, quality."""
