@@ -75,7 +75,7 @@ def as_run_error(wrong: Exception) -> RunError:
     if isinstance(wrong, RunError):
         return wrong
     full = isinstance(wrong, OSError) and wrong.errno in _FULL
-    if full or (type(wrong).__name__ == "SafetensorError" and any(f"code: {number}" in text for number in _FULL)):
+    if full or (type(wrong).__name__ == "SafetensorError" and any(f"os error {number})" in text for number in _FULL)):
         return RunError("disk_full", f"Nothing more can be written: {text}", "Free space, then resume from the last checkpoint.")
     if isinstance(wrong, MemoryError) or type(wrong).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
         return RunError("out_of_memory", f"Out of memory: {text}", "Halve micro_batch_tokens and resume.")

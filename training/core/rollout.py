@@ -15,17 +15,15 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.config import SamplingParams
-from inference.engine.engine import TorchEngine
 from inference.engine.models import ScalarModel
 from inference.engine.requests import SampleRequest
 from training.core.config import PPOConfig
 from training.core.data import Prompt
 from training.core.loop import Numbers, pad
 from training.core.losses import kl_k1, kl_k3, masked_mean, token_entropy, token_logprobs
-from training.core.stage import logits_from
+from training.core.stage import generate, logits_from
 
 RewardFunction = Callable[[Sequence[Prompt], Sequence[Sequence[int]]], Sequence[float]]
-SLOTS = 32
 
 
 @dataclass(kw_only=True)
@@ -71,7 +69,7 @@ def sample(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts:
         for key, n in wanted.items()
     ]
     with torch.no_grad():
-        drawn = TorchEngine(policy, tokenizer, slots=SLOTS).generate(requests)
+        drawn = generate(policy, tokenizer, requests)
     left = {key: iter(samples) for key, samples in zip(wanted, drawn, strict=True)}
     samples = [next(left[prompt.id]) for prompt in prompts]
     return Rollout(

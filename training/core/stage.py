@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.config import SamplingParams
-from inference.engine.engine import SampleRequest, TorchEngine
+from inference.engine.engine import TorchEngine
 from inference.engine.models import ScalarModel, load_policy, load_scalar, position_ids_of, save_policy, save_scalar
+from inference.engine.requests import EngineError, Sample, SampleRequest
 from training.core.config import StageConfig
 from training.core.data import Prompt
 from training.core.errors import RunError
@@ -22,6 +23,7 @@ from training.core.report import Reporter
 from training.core.run_folder import Run
 
 SAMPLED_PROMPTS = 4
+SLOTS = 32
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -77,6 +79,14 @@ def logits_from(model: PreTrainedModel, ids_BT: Tensor, mask_BT: Tensor, first: 
     return cast(Tensor, out.logits)[:, :-1]
 
 
+def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[SampleRequest]) -> list[list[Sample]]:
+    """Samples from the engine. Requests made here fail only where the weights have become NaN."""
+    try:
+        return TorchEngine(model, tokenizer, slots=SLOTS).generate(requests)
+    except EngineError as wrong:
+        raise RunError("nan_loss", f"sampling failed: {wrong}", "Lower the learning rate, or resume from an earlier checkpoint.") from wrong
+
+
 class SampleBook:
     """The answers to a few fixed prompts, drawn with the same seeds each time, so that only the model changes."""
 
@@ -92,9 +102,8 @@ class SampleBook:
         if not self.prompts:
             return
         with evaluating(model):
-            engine = TorchEngine(model, self.tokenizer, device=str(model.device))
             requests = [SampleRequest(prompt_ids=tuple(p.ids), n=1, params=self.params, seed=self.seed, key=p.id) for p in self.prompts]
-            answers = engine.generate(requests)
+            answers = generate(model, self.tokenizer, requests)
         for prompt, (answer,) in zip(self.prompts, answers, strict=True):
             report.sample(step, [dict(m) for m in prompt.messages], answer.text)
 
