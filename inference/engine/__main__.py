@@ -55,8 +55,9 @@ def _sample(
 ) -> Iterator[dict[str, Any]]:
     # Torch takes seconds to import: wrong settings are told before that.
     from inference.engine.chat import render_prompt
-    from inference.engine.engine import SampleRequest, TorchEngine
+    from inference.engine.engine import TorchEngine
     from inference.engine.models import load_policy
+    from inference.engine.requests import SampleRequest
 
     model, tokenizer = load_policy(given.model)
     engine = TorchEngine(model, tokenizer, slots=given.slots)

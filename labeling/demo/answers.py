@@ -22,5 +22,5 @@ def good_answer(prompt: str, seed: int) -> str:
     rng = random.Random(f"answer:{seed}:{prompt}")  # noqa: S311 - a reproducible draw, no secret
     if asked is None:
         return _HELPLESS["zh" if any("\u4e00" <= letter <= "\u9fff" for letter in prompt) else "en"]
-    write = (english if asked.language == "en" else chinese).GENRES[asked.genre]
-    return write(asked, rng)
+    genres = english.GENRES if asked.language == "en" else chinese.GENRES
+    return genres[asked.genre](asked, rng)
