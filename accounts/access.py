@@ -15,6 +15,7 @@ from accounts.models import Membership, Project, Role, User
 from common.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
 Viewer = User | AnonymousUser
@@ -80,8 +81,12 @@ def require_role(role: str, at_least: Role) -> None:
         )
 
 
-def may_create_projects(user: Viewer) -> bool:
-    """Whoever administers a project already, or the whole site, may open another one; a limited token may not."""
+def may_create_projects(user: Viewer, memberships: Iterable[Membership] | None = None) -> bool:
+    """Whoever administers a project already, or the whole site, may open another one; a limited token may not.
+
+    `memberships` are the user's, where the caller has them already.
+    """
     if not isinstance(user, User) or user.limited_to:
         return False
-    return user.is_staff or memberships_of(user).filter(role=Role.ADMIN).exists()
+    mine = memberships_of(user) if memberships is None else memberships
+    return user.is_staff or any(one.role == Role.ADMIN for one in mine)

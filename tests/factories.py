@@ -133,7 +133,9 @@ def model_folder(folder: Path, *, seed: int = 0, **shape: Any) -> Path:
     return folder
 
 
-def version_with_weights(project: Project, folder: Path, *, name: str = "random", seed: int = 0) -> ModelVersion:
+def version_with_weights(
+    project: Project, folder: Path, *, name: str = "random", seed: int = 0
+) -> ModelVersion:
     """A base version that can be sampled from."""
     kind = VersionKind.BASE
     return register_version(project=project, kind=kind, folder=model_folder(folder, seed=seed), name=name)
@@ -145,7 +147,9 @@ def sampling_job(version: ModelVersion, *, prompts: int = 3, n: int = 4, **param
     return request_samples(
         project=version.project,
         version=version,
-        prompts=[(hashlib.sha256(t.encode()).hexdigest(), [{"role": "user", "content": t}], n) for t in texts],
+        prompts=[
+            (hashlib.sha256(t.encode()).hexdigest(), [{"role": "user", "content": t}], n) for t in texts
+        ],
         params=SamplingParams(**{"max_tokens": 12, **params}),
         seed=7,
     )

@@ -51,7 +51,7 @@ def me(user: User) -> dict[str, Any]:
                 "display_name": user.display_name,
                 "language": user.language,
                 "is_synthetic": user.is_synthetic,
-                "may_create_projects": may_create_projects(user),
+                "may_create_projects": may_create_projects(user, memberships),
                 "memberships": memberships,
             }
         ).data

@@ -98,7 +98,10 @@ def test_a_stale_fence_writes_nothing(version):
     fresh = claims.claim_job(job.pk)
     assert fresh.fence == stale.fence + 1
     request = claims.missing_requests(stale)[0]
-    rows = [Completion(version=version, request=request, candidate=i, token_ids=[], logprobs=[], seed=0) for i in range(4)]
+    rows = [
+        Completion(version=version, request=request, candidate=i, token_ids=[], logprobs=[], seed=0)
+        for i in range(4)
+    ]
     for write in (
         lambda: claims.write_request(stale, request, rows, redrawn=0, tokens_per_second=1.0),
         lambda: claims.finish_job(stale),
@@ -177,7 +180,9 @@ def test_weights_that_are_not_numbers_fail_the_job_with_a_reason(project, tmp_pa
     folder = model_folder(tmp_path / "nan", seed=4)
     file = folder / "model.safetensors"
     tensors = load_file(file)
-    save_file({name: tensor * float("nan") for name, tensor in tensors.items()}, file, metadata={"format": "pt"})
+    save_file(
+        {name: tensor * float("nan") for name, tensor in tensors.items()}, file, metadata={"format": "pt"}
+    )
     version = register_version(project=project, kind=VersionKind.BASE, folder=folder, name="nan")
     job = sampling_job(version)
     runner.run_job(job.pk, loaded=runner.LoadedVersions())
@@ -241,7 +246,9 @@ def test_a_request_costs_four_statements_and_no_more(version):
     runner.run_job(sampling_job(version, prompts=1).pk)  # loads the model
     counts = []
     for job in (few, many):
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             runner.run_job(job.pk)
         sent = [q["sql"] for q in queries if "cancel_requested_at" not in q["sql"].split("FROM")[0]]
         counts.append(len(sent))
@@ -265,8 +272,15 @@ def test_a_job_whose_sampler_died_is_queued_again_and_after_three_times_failed(v
 
 def copy_of(row, request):
     return Completion(
-        version=row.version, request=request, candidate=row.candidate, text=row.text, token_ids=row.token_ids,
-        logprobs=row.logprobs, seed=row.seed, params=row.params, finish_reason=row.finish_reason,
+        version=row.version,
+        request=request,
+        candidate=row.candidate,
+        text=row.text,
+        token_ids=row.token_ids,
+        logprobs=row.logprobs,
+        seed=row.seed,
+        params=row.params,
+        finish_reason=row.finish_reason,
     )
 
 
