@@ -1,1 +1,23 @@
 """Reads of labeling. Whoever stands above (rounds, snapshots) finds here what it needs."""
+
+from labeling.selectors.progress import batch_progress
+from labeling.selectors.quality import quality
+from labeling.selectors.training import (
+    canonical_demonstration,
+    canonical_prompt,
+    canonical_ranking,
+    demonstrations_for_training,
+    prompts_for_training,
+    rankings_for_training,
+)
+
+__all__ = [
+    "batch_progress",
+    "canonical_demonstration",
+    "canonical_prompt",
+    "canonical_ranking",
+    "demonstrations_for_training",
+    "prompts_for_training",
+    "quality",
+    "rankings_for_training",
+]

@@ -1,0 +1,125 @@
+"""What training learns from: accepted answers as of a moment, and each as its canonical record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+
+from accounts.models import Pool, Project
+from accounts.services import pseudonym
+from labeling.models import Candidate, Demonstration, Prompt, RankedItem, Ranking
+from labeling.records import CanonicalDemonstration, CanonicalPrompt, CanonicalRanking, Response
+
+A = TypeVar("A", Demonstration, Ranking)
+
+
+def demonstrations_for_training(project: Project, *, as_of: datetime) -> QuerySet[Demonstration]:
+    """The demonstrations that count at `as_of`, by id: latest revision, not late, not by a held-out labeler."""
+    rows = Demonstration.objects.select_related("task__prompt", "project")
+    return _accepted(rows, Demonstration.objects.all(), project, as_of)
+
+
+def rankings_for_training(project: Project, *, as_of: datetime) -> QuerySet[Ranking]:
+    """The rankings that count at `as_of`, by id, comparisons included; iterate with a chunk_size: memory stays flat."""
+    candidates = Candidate.objects.select_related("completion__version")
+    items = RankedItem.objects.order_by("id").prefetch_related(Prefetch("candidate", candidates))
+    rows = Ranking.objects.select_related("task__prompt", "project").prefetch_related(
+        Prefetch("items", items)
+    )
+    return _accepted(rows, Ranking.objects.all(), project, as_of)
+
+
+def prompts_for_training(project: Project, *, as_of: datetime) -> QuerySet[Prompt]:
+    """The project's prompts at `as_of`, by id."""
+    return Prompt.objects.filter(project=project, created_at__lte=as_of).order_by("id")
+
+
+def _accepted(rows: QuerySet[A], every: QuerySet[A], project: Project, as_of: datetime) -> QuerySet[A]:
+    # Not `is_latest`, which is true of now: at `as_of` another revision may have been the last one.
+    newer = every.filter(
+        task=OuterRef("task"),
+        labeler=OuterRef("labeler"),
+        revision__gt=OuterRef("revision"),
+        submitted_at__lte=as_of,
+    )
+    asked: dict[str, Any] = {"project": project, "submitted_at__lte": as_of, "is_late": False}
+    return rows.filter(**asked).exclude(pool=Pool.HELDOUT).exclude(Exists(newer)).order_by("id")
+
+
+def canonical_ranking(ranking: Ranking) -> CanonicalRanking:
+    """The ranking as everybody outside sees it. No query if it comes from `rankings_for_training`."""
+    items = list(ranking.items.all())
+    prompt = ranking.task.prompt
+    return {
+        "id": str(ranking.pk),
+        "group_id": str(ranking.task_id),
+        "batch": str(ranking.task.batch_id),
+        "split": prompt.split,
+        "prompt_id": str(prompt.pk),
+        "prompt": prompt.messages,
+        "responses": [_response(item) for item in items],
+        "ranks": {str(item.candidate_id): item.rank for item in items},
+        "forced": [str(item.candidate_id) for item in items if item.is_forced],
+        "scores": {
+            str(item.candidate_id): {"overall": item.likert} for item in items if item.likert is not None
+        },
+        "confidence": ranking.confidence,
+        "labeler": pseudonym(ranking.project, ranking.labeler_id),
+        "pool": ranking.pool,
+        "is_synthetic": ranking.is_synthetic,
+        "guideline": f"v{ranking.guideline_version}",
+        "display_order": ranking.display_order,
+        "revision": ranking.revision,
+        "active_ms": ranking.active_ms,
+        "submitted_at": ranking.submitted_at.isoformat(),
+        "weight": 1.0,
+    }
+
+
+def _response(item: RankedItem) -> Response:
+    completion = item.candidate.completion
+    ids = completion.token_ids
+    return {
+        "id": str(item.candidate_id),
+        "content": completion.text,
+        "policy": completion.version.name,
+        "version": str(completion.version_id),
+        "temperature": completion.params.get("temperature"),
+        "seed": completion.seed,
+        "finish": completion.finish_reason,
+        "tokens": None if ids is None else len(ids),
+        "token_ids": ids,
+    }
+
+
+def canonical_demonstration(demonstration: Demonstration) -> CanonicalDemonstration:
+    """The demonstration as everybody outside sees it. No query if it comes from `demonstrations_for_training`."""
+    prompt = demonstration.task.prompt
+    return {
+        "id": str(demonstration.pk),
+        "group_id": str(demonstration.task_id),
+        "batch": str(demonstration.task.batch_id),
+        "split": prompt.split,
+        "prompt_id": str(prompt.pk),
+        "messages": [*prompt.messages, {"role": "assistant", "content": demonstration.text}],
+        "labeler": pseudonym(demonstration.project, demonstration.labeler_id),
+        "pool": demonstration.pool,
+        "is_synthetic": demonstration.is_synthetic,
+        "guideline": f"v{demonstration.guideline_version}",
+        "revision": demonstration.revision,
+        "active_ms": demonstration.active_ms,
+        "submitted_at": demonstration.submitted_at.isoformat(),
+    }
+
+
+def canonical_prompt(prompt: Prompt) -> CanonicalPrompt:
+    """The prompt as everybody outside sees it."""
+    return {
+        "id": str(prompt.pk),
+        "split": prompt.split,
+        "prompt": prompt.messages,
+        "source": prompt.source,
+        "tags": prompt.tags,
+    }
