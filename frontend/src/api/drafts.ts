@@ -16,8 +16,8 @@ export function draftTransport<C extends JsonObject>(assignment: string): Transp
       const header = revision === null ? { "If-None-Match": "*" } : { "If-Match": `"${revision}"` };
       try {
         const saved = await body(
-          api.PUT("/api/v1/assignments/{id}/draft/", {
-            params: { path: { id: assignment }, header },
+          api.PUT("/api/v1/assignments/{assignment_id}/draft/", {
+            params: { path: { assignment_id: assignment }, header },
             body: { content },
             keepalive: isLeaving,
           }),

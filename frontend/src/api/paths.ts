@@ -1,14 +1,10 @@
-/** Every address of the REST interface with what it takes and gives. */
+/** Every address of the REST interface: from its schema, and by hand where the schema does not have it yet. */
 
+import type { paths as Generated } from "@/api/schema.gen";
 import type {
-  Estimate, Lineage, Metrics, Missing, Pair, ProjectEvent, RecipeDefaults, Round, Run, Snapshot, SnapshotKind,
-  Version,
+  Estimate, ImportReport, Metrics, Missing, Page, Pair, Prompt, Quality, RecipeDefaults, Round, Run, Snapshot, SnapshotKind,
 } from "@/api/training-types";
-import type {
-  ApiToken, Assignment, BaseModel, DemonstrationBody, ImportReport, JsonObject, Language, Me, Member, Message,
-  NextTask, Page, Pool, Project, ProjectDetail, Prompt, Quality, RankingBody, Role, ServerDraft, SkipReason,
-  SubmitResult, TaskKind,
-} from "@/api/types";
+import type { JsonObject, Message } from "@/api/types";
 
 interface Json<T> {
   headers: Record<string, unknown>;
@@ -23,116 +19,55 @@ type Operation<R, B = undefined, P = Record<never, never>> = {
 
 type None = Record<never, never>;
 type At<N extends string> = { path: Record<N, string> };
-type Id = At<"id">;
-type Keyed = Id & { header: { "Idempotency-Key": string } };
-type NextKinds = { kinds?: TaskKind[] } | null;
+type InProject = At<"project_id">;
+type OfRound = At<"round_id">;
+type OfRun = At<"run_id">;
 type Note = { note?: string };
 
-export interface paths {
-  "/api/v1/me/": { get: Operation<Me>; patch: Operation<Me, { display_name?: string; language?: Language }> };
-  "/api/v1/auth/sign-in/": { post: Operation<Me, { secret: string }> };
-  "/api/v1/auth/sign-out/": { post: Operation<undefined> };
-  "/api/v1/auth/csrf/": { get: Operation<{ csrf_token: string }> };
-  "/api/v1/tokens/": {
-    get: Operation<ApiToken[]>;
-    post: Operation<ApiToken & { token: string }, { name: string; scopes: string[]; project?: string; expires_at?: string }>;
-  };
-  "/api/v1/tokens/{id}/": { delete: Operation<undefined, undefined, Id> };
-  "/api/v1/base-models/": { get: Operation<BaseModel[]> };
-
-  "/api/v1/projects/": {
-    get: Operation<Project[]>;
-    post: Operation<ProjectDetail, { name: string; description?: string; base_model: string; guidelines?: string }>;
-  };
-  "/api/v1/projects/{id}/": {
-    get: Operation<ProjectDetail, undefined, Id>;
-    patch: Operation<ProjectDetail, { name?: string; description?: string; guidelines?: string }, Id>;
-  };
-  "/api/v1/projects/{id}/members/": {
-    get: Operation<Member[], undefined, Id>;
-    post: Operation<
-      { member: Member; sign_in_link: string },
-      { username: string; display_name?: string; role: Role; pool?: Pool },
-      Id
-    >;
-  };
-  "/api/v1/projects/{id}/members/{user_id}/": {
-    patch: Operation<Member, { role?: Role; pool?: Pool }, At<"id" | "user_id">>;
-    delete: Operation<undefined, undefined, At<"id" | "user_id">>;
-  };
-  "/api/v1/projects/{id}/members/{user_id}/link/": {
-    post: Operation<{ sign_in_link: string }, undefined, At<"id" | "user_id">>;
-  };
-  "/api/v1/projects/{id}/prompts/": {
+interface Written {
+  "/api/v1/projects/{project_id}/prompts/": {
     get: Operation<
       Page<Prompt>,
       undefined,
-      Id & { query?: { split?: string; source?: string; search?: string; cursor?: string; page_size?: number } }
+      InProject & { query?: { split?: string; source?: string; search?: string; cursor?: string; page_size?: number } }
     >;
-    post: Operation<Prompt, { messages?: Message[]; prompt?: string; owner_key?: string; tags?: string[] }, Id>;
+    post: Operation<Prompt, { messages?: Message[]; prompt?: string; owner_key?: string; tags?: string[] }, InProject>;
   };
-  "/api/v1/prompts/{id}/": { get: Operation<Prompt, undefined, Id> };
-  "/api/v1/projects/{id}/prompts/import/": {
-    post: Operation<ImportReport, string, Id & { query?: { dry_run?: "1" } }>;
+  "/api/v1/prompts/{prompt_id}/": { get: Operation<Prompt, undefined, At<"prompt_id">> };
+  "/api/v1/projects/{project_id}/prompts/import/": {
+    post: Operation<ImportReport, string, InProject & { query?: { dry_run?: "1" } }>;
   };
-  "/api/v1/projects/{id}/tasks/next/": {
-    post: Operation<NextTask, { kinds?: TaskKind[]; prefetch?: boolean }, Id>;
+  "/api/v1/projects/{project_id}/quality/": { get: Operation<Quality, undefined, InProject> };
+  "/api/v1/projects/{project_id}/recipes/defaults/": { get: Operation<RecipeDefaults, undefined, InProject> };
+  "/api/v1/projects/{project_id}/rounds/": {
+    get: Operation<Round[], undefined, InProject>;
+    post: Operation<Round, { recipe?: JsonObject; automatic?: boolean }, InProject & { header: { "Idempotency-Key": string } }>;
   };
-  "/api/v1/projects/{id}/quality/": { get: Operation<Quality, undefined, Id> };
-  "/api/v1/projects/{id}/recipes/defaults/": { get: Operation<RecipeDefaults, undefined, Id> };
-  "/api/v1/projects/{id}/rounds/": {
-    get: Operation<Round[], undefined, Id>;
-    post: Operation<Round, { recipe?: JsonObject; automatic?: boolean }, Keyed>;
+  "/api/v1/projects/{project_id}/rounds/estimate/": {
+    post: Operation<{ estimate: Estimate; missing: Missing[] }, { recipe: JsonObject }, InProject>;
   };
-  "/api/v1/projects/{id}/rounds/estimate/": {
-    post: Operation<{ estimate: Estimate; missing: Missing[] }, { recipe: JsonObject }, Id>;
+  "/api/v1/projects/{project_id}/runs/": { get: Operation<Page<Run>, undefined, InProject & { query?: { cursor?: string } }> };
+  "/api/v1/projects/{project_id}/snapshots/": {
+    get: Operation<Snapshot[], undefined, InProject>;
+    post: Operation<Snapshot, { kind: SnapshotKind }, InProject>;
   };
-  "/api/v1/projects/{id}/runs/": { get: Operation<Page<Run>, undefined, Id & { query?: { cursor?: string } }> };
-  "/api/v1/projects/{id}/models/": { get: Operation<Version[], undefined, Id> };
-  "/api/v1/projects/{id}/snapshots/": {
-    get: Operation<Snapshot[], undefined, Id>;
-    post: Operation<Snapshot, { kind: SnapshotKind }, Id>;
+  "/api/v1/rounds/{round_id}/": {
+    get: Operation<Round, undefined, OfRound>;
+    patch: Operation<Round, { automatic: boolean }, OfRound>;
   };
-  "/api/v1/projects/{id}/events/": { get: Operation<Page<ProjectEvent>, undefined, Id & { query?: { cursor?: string } }> };
-
-  "/api/v1/assignments/": {
-    get: Operation<Assignment[], undefined, { query: { project: string; state?: "submitted" } }>;
-  };
-  "/api/v1/assignments/{id}/": { get: Operation<Assignment, undefined, Id> };
-  "/api/v1/assignments/{id}/draft/": {
-    get: Operation<ServerDraft, undefined, Id>;
-    put: Operation<
-      { revision: number; saved_at: string },
-      { content: JsonObject },
-      Id & { header: { "If-Match"?: string; "If-None-Match"?: string } }
-    >;
-  };
-  "/api/v1/assignments/{id}/submit/": {
-    post: Operation<SubmitResult, (DemonstrationBody | RankingBody) & { next?: NextKinds }, Keyed>;
-  };
-  "/api/v1/assignments/{id}/skip/": {
-    post: Operation<{ next: NextTask | null }, { reason: SkipReason; note?: string; next?: NextKinds }, Id>;
-  };
-  "/api/v1/assignments/{id}/release/": { post: Operation<undefined, undefined, Id> };
-  "/api/v1/assignments/{id}/heartbeat/": { post: Operation<{ lease_until: string }, { active_ms: number }, Id> };
-
-  "/api/v1/rounds/{id}/": { get: Operation<Round, undefined, Id>; patch: Operation<Round, { automatic: boolean }, Id> };
-  "/api/v1/rounds/{id}/advance/": { post: Operation<Round, Note, Id> };
-  "/api/v1/rounds/{id}/cancel/": { post: Operation<Round, Note, Id> };
-  "/api/v1/rounds/{id}/promote/": { post: Operation<Round, Note, Id> };
-  "/api/v1/rounds/{id}/drop/": { post: Operation<Round, Note, Id> };
-  "/api/v1/rounds/{id}/retry/": { post: Operation<Round, Note, Id> };
-  "/api/v1/rounds/{id}/simulate/": { post: Operation<None, Note, Id> };
-  "/api/v1/rounds/{id}/pairs/": { get: Operation<Pair[], undefined, Id> };
-
-  "/api/v1/runs/{id}/": { get: Operation<Run, undefined, Id> };
-  "/api/v1/runs/{id}/metrics/": { get: Operation<Metrics, undefined, Id & { query?: { after?: number } }> };
-  "/api/v1/runs/{id}/samples/": { get: Operation<JsonObject[], undefined, Id> };
-  "/api/v1/runs/{id}/cancel/": { post: Operation<Run, None, Id> };
-  "/api/v1/runs/{id}/retry/": { post: Operation<Run, None, Id> };
-
-  "/api/v1/models/{id}/": { get: Operation<Version, undefined, Id> };
-  "/api/v1/models/{id}/lineage/": { get: Operation<Lineage, undefined, Id> };
-  "/api/v1/models/{id}/promote/": { post: Operation<Version, Note, Id> };
-  "/api/v1/snapshots/{id}/": { get: Operation<Snapshot, undefined, Id> };
+  "/api/v1/rounds/{round_id}/advance/": { post: Operation<Round, Note, OfRound> };
+  "/api/v1/rounds/{round_id}/cancel/": { post: Operation<Round, Note, OfRound> };
+  "/api/v1/rounds/{round_id}/promote/": { post: Operation<Round, Note, OfRound> };
+  "/api/v1/rounds/{round_id}/drop/": { post: Operation<Round, Note, OfRound> };
+  "/api/v1/rounds/{round_id}/retry/": { post: Operation<Round, Note, OfRound> };
+  "/api/v1/rounds/{round_id}/simulate/": { post: Operation<None, Note, OfRound> };
+  "/api/v1/rounds/{round_id}/pairs/": { get: Operation<Pair[], undefined, OfRound> };
+  "/api/v1/runs/{run_id}/": { get: Operation<Run, undefined, OfRun> };
+  "/api/v1/runs/{run_id}/metrics/": { get: Operation<Metrics, undefined, OfRun & { query?: { after?: number } }> };
+  "/api/v1/runs/{run_id}/samples/": { get: Operation<JsonObject[], undefined, OfRun> };
+  "/api/v1/runs/{run_id}/cancel/": { post: Operation<Run, None, OfRun> };
+  "/api/v1/runs/{run_id}/retry/": { post: Operation<Run, None, OfRun> };
+  "/api/v1/snapshots/{snapshot_id}/": { get: Operation<Snapshot, undefined, At<"snapshot_id">> };
 }
+
+export type paths = Generated & Omit<Written, keyof Generated>;

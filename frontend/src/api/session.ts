@@ -26,7 +26,7 @@ export function useProjects() {
 export function useProject(id: string) {
   return useQuery({
     queryKey: ["project", id],
-    queryFn: () => body(api.GET("/api/v1/projects/{id}/", { params: { path: { id } } })),
+    queryFn: () => body(api.GET("/api/v1/projects/{project_id}/", { params: { path: { project_id: id } } })),
   });
 }
 

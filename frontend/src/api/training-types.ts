@@ -1,6 +1,6 @@
-/** Rounds, runs, versions and snapshots as the REST interface sends them. */
+/** Rounds, runs, snapshots, prompts and quality as the REST interface sends them. */
 
-import type { JsonObject, Json, Message, TaskKind } from "@/api/types";
+import type { JsonObject, Message, Stage, TaskKind, VersionKind } from "@/api/types";
 
 export type RoundState =
   | "draft"
@@ -38,32 +38,11 @@ export interface RecipeDefaults {
   missing: Missing[];
 }
 
-export type VersionKind = "base" | "sft" | "reward" | "policy" | "moderation" | "embedding" | "external";
-export type Stage = "ready" | "current" | "retired" | "dropped";
-
 export interface VersionRef {
   id: string;
   name: string;
   kind: VersionKind;
   stage: Stage;
-}
-
-export interface Version extends VersionRef {
-  digest: string;
-  parameters: number | null;
-  context_tokens: number | null;
-  metrics: JsonObject;
-  card: JsonObject;
-  is_synthetic: boolean;
-  created_at: string;
-  parents: { role: string; id: string; name: string }[];
-  made_by: string | null;
-  round: number | null;
-}
-
-export interface Lineage {
-  nodes: { id: string; type: "version" | "run" | "snapshot" | "labeler"; label: string; [key: string]: Json }[];
-  edges: { from: string; to: string; role: string }[];
 }
 
 export type RunState = "queued" | "running" | "succeeded" | "failed" | "cancelled";
@@ -166,8 +145,6 @@ export interface Pair {
   kl: number | null;
 }
 
-// Data.
-
 export type SnapshotKind = "sft" | "rankings" | "prompts";
 export type ExportFormat = "rankings" | "preference" | "sft" | "prompts";
 
@@ -181,11 +158,42 @@ export interface Snapshot {
   formats: ExportFormat[];
 }
 
-export interface ProjectEvent {
+export type Split = "train" | "valid" | "heldout";
+
+export interface Page<T> {
+  next: string | null;
+  previous: string | null;
+  results: T[];
+}
+
+export interface Prompt {
   id: string;
-  kind: string;
-  subject: string;
-  actor: string;
-  at: string;
-  [key: string]: Json;
+  messages: Message[];
+  split: Split;
+  source: string;
+  external_id: string;
+  tags: string[];
+  created_at: string;
+  tasks: { demonstration: number; ranking: number };
+}
+
+export interface ImportReport {
+  imported: number;
+  duplicates: number;
+  demonstrations: number;
+  splits: { train: number; valid: number; heldout: number };
+}
+
+export interface QualityRow {
+  labeler: string;
+  is_you: boolean;
+  is_synthetic: boolean;
+  answers: number;
+  skips: number;
+  median_seconds: number | null;
+}
+
+export interface Quality {
+  by_labeler: QualityRow[];
+  agreement: { strict: number | null; half: number | null; exact: number | null; tau_b: number | null; pairs: number } | null;
 }

@@ -2,18 +2,18 @@ import { Alert, Button, Checkbox, Group, Modal, NativeSelect, Stack, TextInput }
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
-import type { Me } from "@/api/types";
+import type { Me, Scope } from "@/api/types";
 import { CopyField } from "@/components/copy-field";
 import { ErrorPanel } from "@/components/error-panel";
 import { useTexts } from "./texts";
 
-const SCOPES = [
+const SCOPES: Scope[] = [
   "read", "prompts:write", "tasks:work", "submissions:write", "export:read", "runs:launch", "models:promote", "admin",
 ] as const;
 
 interface Wish {
   name: string;
-  scopes: string[];
+  scopes: Scope[];
   project: string;
   expires: string;
 }
@@ -32,7 +32,7 @@ function TokenForm({ me, onMake, isPending, error }: { me: Me; onMake: (wish: Wi
     >
       <Stack gap="md">
         <TextInput label={t("tokens.name")} description={t("tokens.name.hint")} value={wish.name} onChange={(e) => set({ name: e.currentTarget.value })} required maxLength={80} data-autofocus />
-        <Checkbox.Group label={t("tokens.scopes")} value={wish.scopes} onChange={(scopes) => set({ scopes })}>
+        <Checkbox.Group label={t("tokens.scopes")} value={wish.scopes} onChange={(scopes) => set({ scopes: scopes as Scope[] })}>
           <Stack gap={6} mt={6}>
             {SCOPES.map((scope) => <Checkbox key={scope} value={scope} label={<><code>{scope}</code> {t(`scope.${scope}`)}</>} />)}
           </Stack>

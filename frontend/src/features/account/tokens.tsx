@@ -16,7 +16,7 @@ const KEY = ["tokens"];
 function DeleteDialog({ token, onClose }: { token: ApiToken | null; onClose: () => void }) {
   const { t } = useTexts();
   const remove = useMutation({
-    mutationFn: (id: string) => body(api.DELETE("/api/v1/tokens/{id}/", { params: { path: { id } } })),
+    mutationFn: (token_id: string) => body(api.DELETE("/api/v1/tokens/{token_id}/", { params: { path: { token_id } } })),
     onSuccess: async () => {
       await queryClient.invalidateQueries({ queryKey: KEY });
       onClose();
@@ -34,9 +34,8 @@ function DeleteDialog({ token, onClose }: { token: ApiToken | null; onClose: () 
   );
 }
 
-function TokenTable({ tokens, me, onDelete }: { tokens: ApiToken[]; me: Me; onDelete: (token: ApiToken) => void }) {
+function TokenTable({ tokens, onDelete }: { tokens: ApiToken[]; onDelete: (token: ApiToken) => void }) {
   const { t, language } = useTexts();
-  const projectOf = (id: string | null) => me.memberships.find(({ project }) => project.id === id)?.project.name ?? t("tokens.project.all");
   if (tokens.length === 0) return <Text c="dimmed">{t("tokens.none")}</Text>;
   return (
     <Table.ScrollContainer minWidth={560}>
@@ -58,7 +57,7 @@ function TokenTable({ tokens, me, onDelete }: { tokens: ApiToken[]; me: Me; onDe
               <Table.Td>
                 <Group gap={4}>{token.scopes.map((scope) => <Badge key={scope} color="gray">{scope}</Badge>)}</Group>
               </Table.Td>
-              <Table.Td>{projectOf(token.project)}</Table.Td>
+              <Table.Td>{token.project?.name ?? t("tokens.project.all")}</Table.Td>
               <Table.Td>{dateTime(token.created_at, language)}</Table.Td>
               <Table.Td>{token.expires_at ? dateTime(token.expires_at, language) : t("tokens.expires.never")}</Table.Td>
               <Table.Td ta="right">
@@ -85,7 +84,7 @@ export function Tokens({ me }: { me: Me }) {
       </Group>
       <Stack gap="sm">
         <Text size="sm" c="dimmed" maw={620}>{t("tokens.lead")}</Text>
-        <QueryState query={tokens}>{(list) => <TokenTable tokens={list} me={me} onDelete={setDeleting} />}</QueryState>
+        <QueryState query={tokens}>{(list) => <TokenTable tokens={list} onDelete={setDeleting} />}</QueryState>
       </Stack>
       <NewToken me={me} opened={isMaking} onClose={() => setMaking(false)} onMade={() => void queryClient.invalidateQueries({ queryKey: KEY })} />
       <DeleteDialog token={deleting} onClose={() => setDeleting(null)} />
