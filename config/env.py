@@ -8,45 +8,45 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasGenerator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.services.paths import Home, home
 
 WEAK_KEY = re.compile(r"django-insecure|change.?me|secret|password|example", re.IGNORECASE)
 SECRETS = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "PRECEPTOR_METRICS_TOKEN")
+
+
+def prefixed(field: str) -> str:
+    """The variable of a field that is ours alone."""
+    return f"PRECEPTOR_{field.upper()}"
+
+
 Words = Annotated[list[str], NoDecode]
-
-
-def plain(name: str) -> AliasChoices:
-    """A variable that hosting platforms set too, and so without our prefix."""
-    return AliasChoices(name)
 
 
 class Environment(BaseSettings):
     """The settings that differ from one installation to the next. Each secret NAME may come as NAME_FILE instead."""
 
-    model_config = SettingsConfigDict(env_prefix="PRECEPTOR_", case_sensitive=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        case_sensitive=True, env_ignore_empty=True, alias_generator=AliasGenerator(validation_alias=prefixed)
+    )
 
     home: Path = Field(
         default_factory=lambda: home().path, description="Data folder; needs to be outside the checkout."
     )
     secret_key: SecretStr = Field(
-        validation_alias=plain("SECRET_KEY"), description="Signs sessions; at least 50 characters."
+        validation_alias="SECRET_KEY", description="Signs sessions; at least 50 characters."
     )
     secret_key_fallbacks: Words = Field(
         [],
-        validation_alias=plain("SECRET_KEY_FALLBACKS"),
+        validation_alias="SECRET_KEY_FALLBACKS",
         description="Former keys, comma-separated, while rotating.",
     )
-    database_url: str = Field(validation_alias=plain("DATABASE_URL"), description="PostgreSQL 15 or newer.")
-    redis_url: str = Field(validation_alias=plain("REDIS_URL"), description="Valkey 8 or Redis 7, or newer.")
-    host: str = Field(
-        "127.0.0.1", validation_alias=plain("HOST"), description="Address the web server binds."
-    )
-    port: int = Field(
-        8000, ge=1, le=65535, validation_alias=plain("PORT"), description="Port the web server binds."
-    )
+    database_url: str = Field(validation_alias="DATABASE_URL", description="PostgreSQL 15 or newer.")
+    redis_url: str = Field(validation_alias="REDIS_URL", description="Valkey 8 or Redis 7, or newer.")
+    host: str = Field("127.0.0.1", validation_alias="HOST", description="Address the web server binds.")
+    port: int = Field(8000, ge=1, le=65535, validation_alias="PORT", description="Port the web server binds.")
     public_url: str = Field(
         "",
         description="Address people open, such as https://preceptor.example.org; https turns on Secure cookies and HSTS.",
@@ -181,23 +181,15 @@ def _secrets_from_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]
 
 def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
     for item in error.errors(include_url=False, include_input=False):
-        name = variable_of(str(item["loc"][0]))
+        name = str(item["loc"][0])
         if item["type"] == "missing" and name == "SECRET_KEY":
             yield name, "not set. `make up` generates one; elsewhere set SECRET_KEY or SECRET_KEY_FILE"
         else:
             yield name, item["msg"].removeprefix("Value error, ")
 
 
-def variable_of(location: str) -> str:
-    """The name of the environment variable behind a field's name or alias."""
-    return f"PRECEPTOR_{location.upper()}" if location in Environment.model_fields else location
-
-
 def variables() -> dict[str, str]:
     """Every variable with its sentence; the documentation is checked against it."""
-    found = {}
-    for name, field in Environment.model_fields.items():
-        alias = field.validation_alias
-        key = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"PRECEPTOR_{name.upper()}"
-        found[key] = field.description or ""
-    return found
+    return {
+        str(field.validation_alias): field.description or "" for field in Environment.model_fields.values()
+    }

@@ -124,7 +124,13 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
 
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATIC_URL = "/static/"
-DJANGO_VITE = {"default": {"dev_mode": False, "manifest_path": FRONTEND_DIST / ".vite" / "manifest.json"}}
+DJANGO_VITE = {
+    "default": {
+        "dev_mode": False,
+        "manifest_path": FRONTEND_DIST / ".vite" / "manifest.json",
+        "static_url_prefix": STATIC_URL,  # Without the staticfiles app nobody else puts it in front.
+    }
+}
 SILENCED_SYSTEM_CHECKS = [
     "django_vite.W001",  # Before the first build there is no manifest; config/pages.py says so in words.
     "security.W003",  # DRF checks CSRF itself where a session authenticates.

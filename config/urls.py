@@ -16,7 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", health.metrics),
     path("api/schema/", SpectacularJSONAPIView.as_view()),
     *(path("api/v1/", include(f"{app}.urls")) for app in APPS if find_spec(f"{app}.urls")),
-    re_path(r"^(api|v1|static)(/|$)", pages.unknown_api),
+    re_path(r"^(?:api|v1|static)(?:/|$)", pages.unknown_api),
     re_path(r"^", pages.shell),
 ]
 

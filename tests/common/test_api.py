@@ -45,7 +45,11 @@ class Closed(APIView):
         return Response({})
 
 
-urlpatterns = [path("api/echo/", Echo.as_view()), path("api/closed/", Closed.as_view()), path("", include("config.urls"))]
+urlpatterns = [
+    path("api/echo/", Echo.as_view()),
+    path("api/closed/", Closed.as_view()),
+    path("", include("config.urls")),
+]
 
 
 @pytest.fixture
@@ -60,10 +64,19 @@ def test_good_input_passes(client):
 
 
 def test_every_wrong_field_is_named_with_its_path(client):
-    answer = client.post("/api/echo/", {"count": 0, "items": [{"name": "ok"}, {"name": "too long"}]}, format="json")
+    answer = client.post(
+        "/api/echo/", {"count": 0, "items": [{"name": "ok"}, {"name": "too long"}]}, format="json"
+    )
     body = answer.json()
-    assert (answer.status_code, answer["Content-Type"], body["code"]) == (400, "application/problem+json", "invalid")
-    assert [(e["field"], e["code"]) for e in body["errors"]] == [("count", "min_value"), ("items.1.name", "max_length")]
+    assert (answer.status_code, answer["Content-Type"], body["code"]) == (
+        400,
+        "application/problem+json",
+        "invalid",
+    )
+    assert [(e["field"], e["code"]) for e in body["errors"]] == [
+        ("count", "min_value"),
+        ("items.1.name", "max_length"),
+    ]
     assert body["detail"] == body["errors"][0]["message"]
 
 
@@ -91,7 +104,8 @@ def test_other_content_types_are_refused(client):
 
 
 @pytest.mark.parametrize(
-    ("why", "status", "code"), [("early", 409, "too_early"), ("stale", 412, "stale"), ("gone", 404, "not_found")]
+    ("why", "status", "code"),
+    [("early", 409, "too_early"), ("stale", 412, "stale"), ("gone", 404, "not_found")],
 )
 def test_domain_errors_keep_their_code_and_status(client, why, status, code):
     answer = client.delete(f"/api/echo/?why={why}")
@@ -121,4 +135,6 @@ def test_conditional_headers_are_read(client):
 
 
 def test_the_fingerprint_is_of_the_meaning_not_the_spelling():
-    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
+    assert (
+        fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
+    )

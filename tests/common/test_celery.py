@@ -31,7 +31,11 @@ def test_a_message_carries_the_name_and_ids_as_json_and_nothing_else(transaction
 
 @pytest.mark.parametrize(
     ("name", "queue"),
-    [("inference.run_sampling_job", "sample"), ("training.execute_run", "train"), ("training.simulate_step", "control")],
+    [
+        ("inference.run_sampling_job", "sample"),
+        ("training.execute_run", "train"),
+        ("training.simulate_step", "control"),
+    ],
 )
 def test_each_name_has_its_queue(transactional_db, broker, name, queue):
     enqueue(name, 1)
@@ -50,7 +54,9 @@ def test_nothing_is_sent_before_the_commit_nor_after_a_rollback(transactional_db
 
 
 @pytest.mark.parametrize("is_silent", [True, False])
-def test_a_broker_that_is_down_or_silent_never_fails_the_request_and_costs_little(transactional_db, is_silent, tmp_path):
+def test_a_broker_that_is_down_or_silent_never_fails_the_request_and_costs_little(
+    transactional_db, is_silent, tmp_path
+):
     with socket.socket(socket.AF_UNIX) as deaf:
         if is_silent:
             deaf.bind(str(tmp_path / "s"))

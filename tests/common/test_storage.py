@@ -30,7 +30,10 @@ def test_a_folder_comes_back_whole_and_read_only(store, folder):
 
 def test_anybody_can_compute_the_digest(store, folder):
     files = {
-        name: {"sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(), "size": (folder / name).stat().st_size}
+        name: {
+            "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+            "size": (folder / name).stat().st_size,
+        }
         for name in ("config.json", "data/汉字 ⁂.jsonl")
     }
     text = json.dumps(files, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
