@@ -23,6 +23,9 @@ class InviteIn(StrictSerializer):
     display_name = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
     role = serializers.ChoiceField(choices=Role.choices)
     pool = serializers.ChoiceField(choices=Pool.choices, required=False, default=Pool.TRAIN)
+    is_synthetic = serializers.BooleanField(
+        required=False, default=False, help_text="A program that labels; everything it answers carries the mark."
+    )
 
 
 class MemberIn(StrictSerializer):

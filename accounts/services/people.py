@@ -108,12 +108,24 @@ def add_member(
 
 @transaction.atomic
 def invite(
-    *, project: Project, actor: User, username: str, display_name: str = "", role: str, pool: str = Pool.TRAIN
+    *,
+    project: Project,
+    actor: User,
+    username: str,
+    display_name: str = "",
+    role: str,
+    pool: str = Pool.TRAIN,
+    is_synthetic: bool = False,
 ) -> tuple[Membership, str | None]:
-    """Make a person (who may be new) a member: the membership, and a sign-in link where `actor` may make one."""
+    """Make a person (who may be new) a member: the membership, and a sign-in link where `actor` may make one.
+
+    `is_synthetic` marks a new user as a program; whoever exists stays what they are.
+    """
     user = User.objects.filter(username=username).first()
     if user is None:
-        user = create_user(username=username, display_name=display_name, actor=actor)
+        user = create_user(
+            username=username, display_name=display_name, is_synthetic=is_synthetic, actor=actor
+        )
     member = add_member(project=project, user=user, role=role, pool=pool, actor=actor)
     link = make_sign_in_link(user=user, actor=actor)[0] if may_sign_in_for(actor, user) else None
     return member, link
