@@ -28,7 +28,9 @@ class Snapshot(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="snapshots")
     kind = models.CharField(max_length=10, choices=SnapshotKind)
     digest = models.CharField(max_length=64)  # of the stored folder
-    content_sha256 = models.CharField(max_length=64)  # of its data files alone: the manifest also tells the time
+    content_sha256 = models.CharField(
+        max_length=64
+    )  # of its data files alone: the manifest also tells the time
     counts = models.JSONField(default=dict)  # rows per split, ties, labelers, what was left out and why
     query = models.JSONField(default=dict)  # which rows were asked for
     as_of = models.DateTimeField()
@@ -38,8 +40,13 @@ class Snapshot(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["project", "kind", "content_sha256"], name="snapshot_content_once"),
+            models.UniqueConstraint(
+                fields=["project", "kind", "content_sha256"], name="snapshot_content_once"
+            ),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.content_sha256[:12]}"
 
 
 class SnapshotItem(models.Model):
@@ -55,6 +62,9 @@ class SnapshotItem(models.Model):
         ]
         indexes: ClassVar = [models.Index(fields=["answer_id"], name="snapshot_item_answer")]
 
+    def __str__(self) -> str:
+        return f"{self.answer_id} in {self.snapshot_id}"
+
 
 class Round(models.Model):
     """Once around: ask people, train, compare, decide."""
@@ -63,10 +73,14 @@ class Round(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=16, choices=RoundState, default=RoundState.DRAFT)
-    is_automatic = models.BooleanField(default=False)  # goes on by itself; otherwise a person confirms each step
+    is_automatic = models.BooleanField(
+        default=False
+    )  # goes on by itself; otherwise a person confirms each step
     step_done = models.BooleanField(default=False)  # this step has what it needs; an admin may go on
     recipe = models.JSONField()  # training.recipe.Recipe: steps, quotas, K, configs, thresholds
-    opponent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")  # current when it began
+    opponent = models.ForeignKey(
+        ModelVersion, on_delete=models.PROTECT, related_name="+"
+    )  # current when it began
     sft = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     reward = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
@@ -100,6 +114,9 @@ class Round(models.Model):
             models.CheckConstraint(condition=Q(state__in=RoundState.values), name="round_state_known"),
         ]
 
+    def __str__(self) -> str:
+        return f"round {self.number} ({self.state})"
+
 
 class RunKind(models.TextChoices):
     PRETRAIN = "pretrain"
@@ -125,7 +142,9 @@ class Run(models.Model):
     reference = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     reward = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     produced = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by")
-    fence = models.PositiveIntegerField(default=0)  # grows with every claim; a write with an old one changes nothing
+    fence = models.PositiveIntegerField(
+        default=0
+    )  # grows with every claim; a write with an old one changes nothing
     tries = models.PositiveSmallIntegerField(default=0)  # claims since it was launched or retried by a person
     lease_until = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -137,7 +156,9 @@ class Run(models.Model):
     result = models.JSONField(default=dict)
     error = models.JSONField(default=dict)  # {"code", "message", "remedy"}
     launched_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    enqueued_at = models.DateTimeField(null=True)  # the outbox: queued and never or long ago enqueued is sent again
+    enqueued_at = models.DateTimeField(
+        null=True
+    )  # the outbox: queued and never or long ago enqueued is sent again
     created_at = models.DateTimeField(default=now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -156,6 +177,9 @@ class Run(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.kind} run {self.pk} ({self.state})"
+
 
 class Attempt(models.Model):
     """One child process of a run. Its folder is runs/<run>/attempt-<fence>."""
@@ -171,7 +195,12 @@ class Attempt(models.Model):
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "fence"], name="one_attempt_per_fence")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "fence"], name="one_attempt_per_fence")
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.fence} of {self.run_id}"
 
 
 class Metric(models.Model):
@@ -184,7 +213,12 @@ class Metric(models.Model):
     at = models.DateTimeField(default=now)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "step"], name="one_metric_row_per_step")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "step"], name="one_metric_row_per_step")
+        ]
+
+    def __str__(self) -> str:
+        return f"step {self.step} of {self.run_id}"
 
 
 class Score(models.Model):
@@ -193,13 +227,18 @@ class Score(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="scores")
     completion = models.ForeignKey(Completion, on_delete=models.PROTECT, related_name="+")
     reward = models.FloatField()
-    kl = models.FloatField(null=True)  # nats per response: log p(writer) - log p(reference), summed over its tokens
+    kl = models.FloatField(
+        null=True
+    )  # nats per response: log p(writer) - log p(reference), summed over its tokens
     tokens = models.PositiveIntegerField(default=0)
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["run", "completion"], name="one_score_per_run_and_completion"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.completion_id}: {self.reward}"
 
 
 class Evaluation(models.Model):
@@ -208,3 +247,6 @@ class Evaluation(models.Model):
     round = models.OneToOneField(Round, on_delete=models.CASCADE, related_name="evaluation")
     summary = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=now)
+
+    def __str__(self) -> str:
+        return f"evaluation of {self.round_id}"

@@ -18,7 +18,11 @@ from training.core.config import PRESETS, config_from_json
 from training.states import STEPS, RoundState
 
 RECIPE_STEPS = tuple(str(step) for step in STEPS if step != RoundState.REVIEW)
-TRAINED = {"sft": RoundState.TRAINING_SFT, "reward": RoundState.TRAINING_REWARD, "ppo": RoundState.TRAINING_POLICY}
+TRAINED = {
+    "sft": RoundState.TRAINING_SFT,
+    "reward": RoundState.TRAINING_REWARD,
+    "ppo": RoundState.TRAINING_POLICY,
+}
 NEEDS = {  # a step -> the steps of which one must stand before it in the same recipe
     RoundState.SAMPLING: (),
     RoundState.RANKING: (RoundState.SAMPLING,),
@@ -40,24 +44,95 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     steps: tuple[str, ...] = Field(
-        RECIPE_STEPS, description="The steps of this round, in their order; rounds after the first usually leave SFT out."
+        RECIPE_STEPS,
+        description="The steps of this round, in their order; rounds after the first usually leave SFT out.",
     )
-    demonstrations: int = Field(16, ge=0, le=100_000, description="Demonstrations wanted from labelers.", json_schema_extra={"unit": "answers"})
-    prompts: int = Field(32, ge=1, le=100_000, description="Prompts that are sampled and ranked.", json_schema_extra={"unit": "prompts"})
-    k: int = Field(4, ge=2, le=9, description="Completions per prompt that are ranked together.", json_schema_extra={"unit": "completions"})
-    overlap: int = Field(1, ge=1, le=9, description="Labelers who rank the same prompt.", json_schema_extra={"unit": "labelers"})
-    sampling: JSON = Field(default_factory=lambda: {"max_tokens": 64}, description="How completions are drawn.")
-    sft: JSON = Field(default_factory=dict, description="Settings of supervised fine-tuning: a preset and what differs from it.")
-    reward: JSON = Field(default_factory=dict, description="Settings of the reward model: a preset and what differs from it.")
+    demonstrations: int = Field(
+        16,
+        ge=0,
+        le=100_000,
+        description="Demonstrations wanted from labelers.",
+        json_schema_extra={"unit": "answers"},
+    )
+    prompts: int = Field(
+        32,
+        ge=1,
+        le=100_000,
+        description="Prompts that are sampled and ranked.",
+        json_schema_extra={"unit": "prompts"},
+    )
+    k: int = Field(
+        4,
+        ge=2,
+        le=9,
+        description="Completions per prompt that are ranked together.",
+        json_schema_extra={"unit": "completions"},
+    )
+    overlap: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="Labelers who rank the same prompt.",
+        json_schema_extra={"unit": "labelers"},
+    )
+    sampling: JSON = Field(
+        default_factory=lambda: {"max_tokens": 64}, description="How completions are drawn."
+    )
+    sft: JSON = Field(
+        default_factory=dict,
+        description="Settings of supervised fine-tuning: a preset and what differs from it.",
+    )
+    reward: JSON = Field(
+        default_factory=dict, description="Settings of the reward model: a preset and what differs from it."
+    )
     ppo: JSON = Field(default_factory=dict, description="Settings of PPO: a preset and what differs from it.")
-    eval_prompts: int = Field(64, ge=0, le=10_000, description="Prompts on which candidate and current policy are compared; never trained on.", json_schema_extra={"unit": "prompts"})
-    comparisons: int = Field(20, ge=0, le=10_000, description="Blind comparisons wanted from labelers during review.", json_schema_extra={"unit": "answers"})
-    kl_budget: float | None = Field(20.0, gt=0, le=1e6, description="Farthest the candidate may be from the reference; null: no limit.", json_schema_extra={"unit": "nats / response"})
-    min_reward_accuracy: float | None = Field(None, ge=0, le=1, description="The round stops when the reward model orders fewer validation pairs as people did; null: no limit.")
-    min_heldout: int = Field(8, ge=0, le=10_000, description="Below this many prompts to measure on, the launch says so.", json_schema_extra={"unit": "prompts"})
+    eval_prompts: int = Field(
+        64,
+        ge=0,
+        le=10_000,
+        description="Prompts on which candidate and current policy are compared; never trained on.",
+        json_schema_extra={"unit": "prompts"},
+    )
+    comparisons: int = Field(
+        20,
+        ge=0,
+        le=10_000,
+        description="Blind comparisons wanted from labelers during review.",
+        json_schema_extra={"unit": "answers"},
+    )
+    kl_budget: float | None = Field(
+        20.0,
+        gt=0,
+        le=1e6,
+        description="Farthest the candidate may be from the reference; null: no limit.",
+        json_schema_extra={"unit": "nats / response"},
+    )
+    min_reward_accuracy: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The round stops when the reward model orders fewer validation pairs as people did; null: no limit.",
+    )
+    min_heldout: int = Field(
+        8,
+        ge=0,
+        le=10_000,
+        description="Below this many prompts to measure on, the launch says so.",
+        json_schema_extra={"unit": "prompts"},
+    )
     seed: int = Field(0, ge=0, le=2**62, description="Where all randomness of the round starts.")
 
-    @field_validator("demonstrations", "prompts", "k", "overlap", "eval_prompts", "comparisons", "min_heldout", "seed", mode="before")
+    @field_validator(
+        "demonstrations",
+        "prompts",
+        "k",
+        "overlap",
+        "eval_prompts",
+        "comparisons",
+        "min_heldout",
+        "seed",
+        mode="before",
+    )
     @classmethod
     def _whole(cls, value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -81,7 +156,9 @@ class Recipe(BaseModel):
             raise ValueError(f"name at least one step, each once, in this order: {', '.join(RECIPE_STEPS)}")
         for step, before in NEEDS.items():
             if step in steps and before and not set(before) & set(steps):
-                raise ValueError(f"{step} needs {' or '.join(before)} in the same round; add it, or leave {step} out")
+                raise ValueError(
+                    f"{step} needs {' or '.join(before)} in the same round; add it, or leave {step} out"
+                )
         return steps
 
     @field_validator("sampling")
@@ -121,6 +198,10 @@ class Recipe(BaseModel):
         if name not in PRESETS:
             raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
         config = {**PRESETS[name][kind], **chosen}
+        if kind == "ppo" and "max_new_tokens" not in chosen:
+            config["max_new_tokens"] = max(
+                1, self.sampling["max_tokens"]
+            )  # As long as the answers that were ranked.
         if kind == "ppo" and self.kl_budget is not None:
             config["kl_budget"] = min(float(config.get("kl_budget") or self.kl_budget), self.kl_budget)
         return config_from_json(kind, config).to_json()
@@ -179,13 +260,19 @@ def _explained(error: JSON) -> FieldError:
     name = ".".join(str(part) for part in error["loc"]) or _stage_of(error["msg"])
     if error["type"] == "extra_forbidden":
         known = ", ".join(Recipe.model_fields)
-        return FieldError(f"recipe.{name}", "unknown_field", f"recipe.{name} is unknown. Remove it; known are {known}.")
+        return FieldError(
+            f"recipe.{name}", "unknown_field", f"recipe.{name} is unknown. Remove it; known are {known}."
+        )
     message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
     field = Recipe.model_fields.get(name)
     low, high = _bounds(field) if field else (None, None)
     if low is not None or high is not None:
         message += f". Choose a value from {'above 0' if low is None else format(low, 'g')} to {high:g}"
-    return FieldError(f"recipe.{name}", "out_of_range" if field and low is not None else "invalid", f"recipe.{name}: {message}.")
+    return FieldError(
+        f"recipe.{name}",
+        "out_of_range" if field and low is not None else "invalid",
+        f"recipe.{name}: {message}.",
+    )
 
 
 def _stage_of(message: str) -> str:

@@ -1,0 +1,78 @@
+"""Exports: a snapshot's canonical lines through one of the formats, streamed, always the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from common.errors import FieldError, InvalidInput
+from common.storage import default_store
+from labeling import formats
+from labeling.models import Split
+from training.datasets import read_lines
+from training.models import Snapshot, SnapshotKind
+
+Convert = Callable[[Any], Iterator[dict[str, Any]]]
+FORMATS: dict[str, dict[str, Convert]] = {
+    SnapshotKind.SFT: {"sft": formats.sft},
+    SnapshotKind.RANKINGS: {"rankings": formats.rankings, "preference": formats.preference},
+    SnapshotKind.PROMPTS: {"prompts": formats.prompts},
+}
+LINES_AT_ONCE = 500
+
+
+class FormatNotAvailable(InvalidInput):
+    """The snapshot's kind has no such format."""
+
+    code = "format_not_available"
+
+
+class Export:
+    """One file to be downloaded: bytes in blocks, a name, and an ETag that changes only with the content."""
+
+    def __init__(self, snapshot: Snapshot, format_name: str, split: str | None) -> None:
+        known = FORMATS[snapshot.kind]
+        if format_name not in known:
+            message = f"format: a snapshot of kind {snapshot.kind} can be had as {' or '.join(known)}."
+            raise FormatNotAvailable(message, errors=[FieldError("format", FormatNotAvailable.code, message)])
+        if split is not None and split not in Split.values:
+            message = f"split: choose one of {', '.join(Split.values)}, or leave it out for all."
+            raise InvalidInput(message, errors=[FieldError("split", "unknown_split", message)])
+        self.snapshot, self.format_name, self.split = snapshot, format_name, split
+        self.convert = known[format_name]
+
+    @property
+    def file_name(self) -> str:
+        """For the download; of our words and hex digits only."""
+        part = f"-{self.split}" if self.split else ""
+        return f"preceptor-{self.format_name}-{self.snapshot.content_sha256[:12]}{part}.jsonl"
+
+    @property
+    def etag(self) -> str:
+        """Strong: the same rows in the same format are the same bytes."""
+        text = f"{self.snapshot.content_sha256}:{self.format_name}:{self.split or 'all'}:v{formats.VERSION}"
+        return f'"{hashlib.sha256(text.encode()).hexdigest()}"'
+
+    def blocks(self) -> Iterator[bytes]:
+        """The file, some hundred lines at a time, so that memory stays flat however long it is."""
+        lines = self._lines()
+        while block := b"".join(islice(lines, LINES_AT_ONCE)):
+            yield block
+
+    def _lines(self) -> Iterator[bytes]:
+        folder: Path = default_store().open(self.snapshot.digest)
+        mark = f"sha256:{self.snapshot.content_sha256}"
+        for split in [self.split] if self.split else Split.values:
+            for record in read_lines(folder / f"{split}.jsonl"):
+                for row in self.convert(record):
+                    yield orjson.dumps({**row, "snapshot": mark}) + b"\n"
+
+
+def formats_of(kind: str) -> list[str]:
+    """Names of the formats that a snapshot of this kind can be had in."""
+    return list(FORMATS[kind])

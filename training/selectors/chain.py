@@ -1,0 +1,35 @@
+"""The chain of versions: from which base a version stems, and which SFT model its distance is measured from."""
+
+from __future__ import annotations
+
+from inference.models import ModelVersion, VersionKind
+
+LONGEST = 200
+
+
+def parent_of(version: ModelVersion, role: str) -> ModelVersion | None:
+    """The version that played `role` when this one was made."""
+    link = version.parent_links.filter(role=role).select_related("parent").first()
+    return link.parent if link else None
+
+
+def base_of(version: ModelVersion) -> ModelVersion:
+    """The model at the root of the chain: SFT starts from it again."""
+    for _ in range(LONGEST):
+        parent = parent_of(version, "model")
+        if parent is None:
+            break
+        version = parent
+    return version
+
+
+def chain_sft(version: ModelVersion) -> ModelVersion:
+    """The chain's SFT model, the reference of every PPO run of it; a chain without SFT is measured from its base."""
+    for _ in range(LONGEST):
+        if version.kind != VersionKind.POLICY:
+            break
+        parent = parent_of(version, "reference") or parent_of(version, "model")
+        if parent is None:
+            break
+        version = parent
+    return version

@@ -1,0 +1,113 @@
+"""What a project has, and what a recipe would still need: told before a launch, with what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypedDict
+
+from django.db.models import Count
+
+from accounts.models import Membership, Pool, Project
+from inference.selectors import current_policy
+from labeling.models import Demonstration, Prompt, Ranking, Split, TaskKind
+from training.recipe import Recipe
+from training.states import RoundState
+
+
+class Missing(TypedDict):
+    """Something that a recipe would need. `blocking`: without it the round cannot be opened."""
+
+    code: str
+    message: str
+    remedy: str
+    blocking: bool
+
+
+class Stock(NamedTuple):
+    """What there is."""
+
+    train: int  # prompts by split
+    valid: int
+    heldout: int
+    demonstrations: int  # that may be trained on
+    rankings: int
+    labelers: int
+    has_policy: bool
+
+
+def stock_of(project: Project) -> Stock:
+    """Five queries."""
+    rows = Prompt.objects.filter(project=project).values_list("split").annotate(n=Count("pk"))
+    splits = {str(split): int(n) for split, n in rows}
+    usable: dict[str, Any] = {"project": project, "is_latest": True, "is_late": False}
+    return Stock(
+        train=splits.get(Split.TRAIN, 0),
+        valid=splits.get(Split.VALID, 0),
+        heldout=splits.get(Split.HELDOUT, 0),
+        demonstrations=Demonstration.objects.filter(**usable).exclude(pool=Pool.HELDOUT).count(),
+        rankings=Ranking.objects.filter(**usable, task__kind=TaskKind.RANKING)
+        .exclude(pool=Pool.HELDOUT)
+        .count(),
+        labelers=Membership.objects.filter(project=project).exclude(pool=Pool.HELDOUT).count(),
+        has_policy=current_policy(project) is not None,
+    )
+
+
+def missing(project: Project, recipe: Recipe) -> list[Missing]:
+    """What blocks a launch first, then what will only be measured or done worse."""
+    stock = stock_of(project)
+    return _blocking(stock, recipe) + _thin(stock, recipe)
+
+
+def blocking(project: Project, recipe: Recipe) -> list[Missing]:
+    """Only what makes a launch impossible."""
+    return _blocking(stock_of(project), recipe)
+
+
+def _blocking(stock: Stock, recipe: Recipe) -> list[Missing]:
+    found = []
+    asks = recipe.has(RoundState.DEMONSTRATING) and recipe.demonstrations > 0
+    if not stock.has_policy:
+        found.append(
+            _gap("no_policy", "The project has no current policy.", "Register a base model and promote it.")
+        )
+    if stock.train == 0 and (
+        asks or recipe.has(RoundState.SAMPLING) or recipe.has(RoundState.TRAINING_POLICY)
+    ):
+        found.append(_gap("no_prompts", "There is no prompt in the training split.", "Import prompts."))
+    if recipe.has(RoundState.TRAINING_SFT) and not asks and stock.demonstrations == 0:
+        remedy = "Import demonstrations, or let the round ask for some."
+        found.append(_gap("no_demonstrations", "There is no demonstration to learn from.", remedy))
+    if recipe.has(RoundState.TRAINING_REWARD) and not recipe.has(RoundState.RANKING) and stock.rankings == 0:
+        remedy = "Add the steps sampling and ranking."
+        found.append(_gap("no_rankings", "There is no ranking to learn from.", remedy))
+    return found
+
+
+def _thin(stock: Stock, recipe: Recipe) -> list[Missing]:
+    """Shortages with which a round goes on, worse or unmeasured."""
+    found = []
+    usable, measured = stock.train + stock.valid, stock.valid + stock.heldout
+    if recipe.has(RoundState.SAMPLING) and 0 < usable < recipe.prompts:
+        text = f"{recipe.prompts} prompts are asked for; there are {usable}, so {recipe.prompts - usable} are missing."
+        found.append(_gap("few_prompts", text, "Import more prompts, or ask for fewer.", stops=False))
+    if recipe.has(RoundState.EVALUATING) and measured < recipe.min_heldout:
+        text = (
+            f"Only {measured} prompts are outside the training split; {recipe.min_heldout - measured} more are needed to"
+            " compare candidate and current policy. The version will be marked as not measured where there are none."
+        )
+        found.append(
+            _gap("few_heldout_prompts", text, "Import more prompts: one in ten is held out.", stops=False)
+        )
+    if recipe.has(RoundState.TRAINING_REWARD) and stock.valid == 0:
+        text = "No prompt is in the validation split, so the reward model's accuracy cannot be measured."
+        found.append(
+            _gap("no_valid_prompts", text, "Import more prompts: one in twenty goes there.", stops=False)
+        )
+    if stock.labelers < recipe.overlap and recipe.has(RoundState.RANKING):
+        text = f"{recipe.overlap} labelers are to rank each prompt; the project has {stock.labelers}."
+        found.append(_gap("few_labelers", text, "Invite labelers, or lower the overlap.", stops=False))
+    return found
+
+
+def _gap(code: str, message: str, remedy: str, *, stops: bool = True) -> Missing:
+    return Missing(code=code, message=message, remedy=remedy, blocking=stops)

@@ -1,0 +1,56 @@
+"""The canonical records that a snapshot is made of, in order of their ids, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from accounts.models import Pool, Project
+from labeling.models import Demonstration, Ranking
+from labeling.selectors import (
+    canonical_demonstration,
+    canonical_prompt,
+    canonical_ranking,
+    demonstrations_for_training,
+    prompts_for_training,
+    rankings_for_training,
+)
+from training.models import SnapshotKind
+
+AT_ONCE = 1000
+Record = dict[str, Any]
+
+
+def records_of(project: Project, kind: SnapshotKind, *, as_of: datetime) -> Iterator[tuple[UUID, Record]]:
+    """(id of the answer or prompt, its canonical record). Late answers and those of held-out labelers never come."""
+    if kind == SnapshotKind.SFT:
+        for demonstration in _by_id(demonstrations_for_training(project, as_of=as_of)):
+            yield demonstration.pk, dict(canonical_demonstration(demonstration))
+    elif kind == SnapshotKind.RANKINGS:
+        for ranking in _by_id(rankings_for_training(project, as_of=as_of)):
+            yield ranking.pk, dict(canonical_ranking(ranking))
+    else:
+        for prompt in _by_id(prompts_for_training(project, as_of=as_of)):
+            yield prompt.pk, dict(canonical_prompt(prompt))
+
+
+def left_out(project: Project, kind: SnapshotKind, *, as_of: datetime) -> dict[str, int]:
+    """How many answers stayed out, by reason."""
+    if kind == SnapshotKind.PROMPTS:
+        return {}
+    model = Demonstration if kind == SnapshotKind.SFT else Ranking
+    latest: QuerySet[Any] = model._default_manager.filter(
+        project=project, is_latest=True, submitted_at__lte=as_of
+    )
+    return {
+        "late": latest.filter(is_late=True).count(),
+        "heldout_labelers": latest.filter(is_late=False, pool=Pool.HELDOUT).count(),
+    }
+
+
+def _by_id(rows: QuerySet[Any]) -> Iterator[Any]:
+    return rows.order_by("pk").iterator(chunk_size=AT_ONCE)

@@ -1,0 +1,221 @@
+"""Steps in which a training worker works: SFT, reward model, policy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from inference.models import ModelVersion
+from labeling.models import Split
+from training.models import Evaluation, Round, Run, RunKind, Snapshot, SnapshotKind
+from training.recipe import Recipe
+from training.selectors.chain import base_of
+from training.services.runs import queue_run, retry_run
+from training.services.snapshots import freeze
+from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run, run_of
+from training.services.steps.sampling import teaches
+from training.states import RoundState, RunState
+
+
+class Frozen(NamedTuple):
+    """What the run reads."""
+
+    data: Snapshot
+    demonstrations: Snapshot | None = None
+
+
+class TrainingStep(Step):
+    """Freezes a snapshot, queues one run, and takes over what it made."""
+
+    kind: str
+    data: str
+    name: str
+    field: str  # of the round, where the new version goes
+
+    def prepare(self, round_: Round) -> Frozen | None:
+        """Freeze the data, unless the run is there already. Raises StepFailed where there is nothing to learn from."""
+        if run_of(round_, self.kind) is not None:
+            return None
+        data = freeze(project=round_.project, kind=self.data)
+        if not data.counts["rows"][Split.TRAIN]:
+            raise StepFailed(
+                "nothing_to_train_on",
+                f"{self.name}: there is nothing of kind {self.data} in the training split. Collect some, then retry.",
+            )
+        return Frozen(data)
+
+    def start(self, round_: Round, prepared: Frozen | None) -> None:
+        """Queue the run once; when it has succeeded, note what it made and look at the thresholds."""
+        run = run_of(round_, self.kind)
+        if run is None:
+            if prepared is None:
+                return
+            run = self.queue(round_, recipe_of(round_), prepared)
+            round_.is_synthetic |= prepared.data.is_synthetic
+            round_.save(update_fields=["is_synthetic"])
+        if require_run(run, self.name):
+            self.check(recipe_of(round_), run)
+            setattr(round_, self.field, run.produced)
+            round_.save(update_fields=[self.field])
+
+    def queue(self, round_: Round, recipe: Recipe, frozen: Frozen) -> Run:
+        """Make the run."""
+        raise NotImplementedError
+
+    def check(self, recipe: Recipe, run: Run) -> None:
+        """Raise StepFailed where the result is worse than the recipe allows."""
+
+    def is_done(self, round_: Round) -> bool:
+        """The run has succeeded."""
+        run = run_of(round_, self.kind)
+        return run is not None and run.state == RunState.SUCCEEDED
+
+    def progress(self, round_: Round) -> Progress:
+        """Percent of the run."""
+        run = run_of(round_, self.kind)
+        return Progress(round(100 * run.progress), 100) if run else Progress(0, 100)
+
+    def again(self, round_: Round) -> None:
+        """A run that ended badly goes on from its checkpoint; one whose result was refused is done over by another seed."""
+        run = run_of(round_, self.kind)
+        if run is None or run.state in (RunState.QUEUED, RunState.RUNNING):
+            return
+        if run.state == RunState.SUCCEEDED:
+            setattr(round_, self.field, None)
+            round_.save(update_fields=[self.field])
+            done_over(run)
+        else:
+            retry_run(run=run, actor=None)
+
+
+def done_over(run: Run) -> Run:
+    """The same run with the next seed."""
+    return queue_run(
+        project=run.project,
+        round=run.round,
+        kind=run.kind,
+        config=run.config,
+        model=run.model,
+        reference=run.reference,
+        reward=run.reward,
+        snapshot=run.snapshot,
+        demonstrations=run.demonstrations,
+        seed=run.seed + 1,
+    )
+
+
+class TrainingSFT(TrainingStep):
+    """Supervised fine-tuning of the chain's base model on all demonstrations so far."""
+
+    kind, data, name, field = RunKind.SFT, SnapshotKind.SFT, "Supervised fine-tuning", "sft"
+
+    def queue(self, round_: Round, recipe: Recipe, frozen: Frozen) -> Run:
+        """From the base, so that a second SFT never learns on top of a first."""
+        return queue_run(
+            project=round_.project,
+            round=round_,
+            kind=self.kind,
+            config=recipe.config("sft"),
+            model=base_of(round_.opponent),
+            snapshot=frozen.data,
+            seed=recipe.seed,
+        )
+
+
+class TrainingReward(TrainingStep):
+    """The reward model, trained anew from the chain's SFT on all accepted rankings so far."""
+
+    kind, data, name, field = RunKind.REWARD, SnapshotKind.RANKINGS, "The reward model", "reward"
+
+    def prepare(self, round_: Round) -> Frozen | None:
+        """The rankings, and the demonstrations whose mean score becomes zero (InstructGPT 3.5)."""
+        frozen = super().prepare(round_)
+        if frozen is None:
+            return None
+        demonstrations = freeze(project=round_.project, kind=SnapshotKind.SFT)
+        return Frozen(frozen.data, demonstrations if demonstrations.counts["rows"][Split.TRAIN] else None)
+
+    def queue(self, round_: Round, recipe: Recipe, frozen: Frozen) -> Run:
+        """From the chain's SFT, not from an earlier reward model."""
+        return queue_run(
+            project=round_.project,
+            round=round_,
+            kind=self.kind,
+            config=recipe.config("reward"),
+            model=sft_of(round_),
+            snapshot=frozen.data,
+            demonstrations=frozen.demonstrations,
+            seed=recipe.seed,
+        )
+
+    def check(self, recipe: Recipe, run: Run) -> None:
+        """The share of validation pairs that it orders as people did, where it could be measured."""
+        accuracy = metric_of(run, "reward/valid_accuracy")
+        if (
+            recipe.min_reward_accuracy is not None
+            and accuracy is not None
+            and accuracy < recipe.min_reward_accuracy
+        ):
+            raise StepFailed(
+                "reward_accuracy_low",
+                f"The reward model orders {accuracy:.1%} of the validation pairs as people did; this round asks for"
+                f" {recipe.min_reward_accuracy:.1%} (min_reward_accuracy). Collect more rankings, or retry with another seed.",
+            )
+
+
+class TrainingPolicy(TrainingStep):
+    """PPO against the round's reward model, near the chain's SFT."""
+
+    kind, data, name, field = RunKind.PPO, SnapshotKind.PROMPTS, "PPO", "candidate"
+
+    def queue(self, round_: Round, recipe: Recipe, frozen: Frozen) -> Run:
+        """From the model whose answers were ranked."""
+        if round_.reward is None:
+            raise StepFailed(
+                "no_reward_model", "PPO needs the round's reward model, which is not there. Open a new round."
+            )
+        return queue_run(
+            project=round_.project,
+            round=round_,
+            kind=self.kind,
+            config=recipe.config("ppo"),
+            model=teaches(round_),
+            reference=sft_of(round_),
+            reward=round_.reward,
+            snapshot=frozen.data,
+            seed=recipe.seed,
+        )
+
+    def check(self, recipe: Recipe, run: Run) -> None:
+        """The distance from the reference that the run itself measured."""
+        check_kl(recipe, metric_of(run, "ppo/final_kl"))
+
+    def again(self, round_: Round) -> None:
+        """A refused policy takes its measurements along."""
+        Evaluation.objects.filter(round=round_).delete()
+        round_.candidate_job = round_.opponent_job = None
+        round_.save(update_fields=["candidate_job", "opponent_job"])
+        super().again(round_)
+
+
+def check_kl(recipe: Recipe, kl: float | None) -> None:
+    """Raise StepFailed, to be done over from PPO on, where the policy went farther than the budget."""
+    if recipe.kl_budget is not None and kl is not None and kl > recipe.kl_budget:
+        raise StepFailed(
+            "kl_budget_exceeded",
+            f"The policy is {kl:.2f} nats per response from the reference; this round allows {recipe.kl_budget:g}"
+            " (kl_budget). Retry with another seed, or open a round with a higher kl_coef.",
+            step=RoundState.TRAINING_POLICY,
+        )
+
+
+def sft_of(round_: Round) -> ModelVersion:
+    """The chain's SFT model. Raises StepFailed if the round has none."""
+    if round_.sft is None:
+        raise StepFailed("no_sft_model", "The round has no SFT model to start from. Open a new round.")
+    return round_.sft
+
+
+def metric_of(run: Run, name: str) -> float | None:
+    """A final number of the run."""
+    value = (run.result.get("metrics") or {}).get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
