@@ -1,21 +1,23 @@
 import { Button, Group, Modal, Text } from "@mantine/core";
 import { useState } from "react";
 import { api } from "@/api/client";
+import { deliverAll } from "@/api/answers";
 import { draftTransport } from "@/api/drafts";
 import type { JsonObject } from "@/api/types";
 import { useTexts } from "@/app/texts";
 import { ErrorPanel } from "@/components/error-panel";
-import { clearPerson, unsentDrafts, writeDraft } from "@/lib/drafts/store";
+import { clearPerson, pendingAnswers, unsentDrafts, writeDraft } from "@/lib/drafts/store";
 import { flushAll } from "@/lib/drafts/sync";
 
 /** Send every text that only this browser has. Returns how many could not be sent. */
 async function sendUnsent(user: string): Promise<number> {
   await flushAll();
+  await deliverAll(user);
   for (const [assignment, draft] of unsentDrafts<JsonObject>(user)) {
     const sent = await draftTransport(assignment).put(draft.content, draft.revision, false).catch(() => null);
     if (sent) writeDraft(user, assignment, { ...draft, revision: sent.revision, isSent: true });
   }
-  return unsentDrafts(user).length;
+  return unsentDrafts(user).length + pendingAnswers(user).length;
 }
 
 async function leave(user: string): Promise<void> {

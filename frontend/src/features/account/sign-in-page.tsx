@@ -1,14 +1,12 @@
 import { Alert, Button, Code, Stack, Text, Title } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link, useLocation, useNavigate } from "react-router";
+import { Link, useLocation } from "react-router";
 import { api, body } from "@/api/client";
 import { ApiError } from "@/api/errors";
-import { queryClient } from "@/api/session";
 import { useErrorText } from "@/components/error-panel";
 import { Icon } from "@/components/icons";
 import { Logo } from "@/components/logo";
-import { notify } from "@/components/notify";
 import { usePageTitle } from "@/components/page";
 import { useTexts } from "./texts";
 
@@ -45,19 +43,14 @@ function HowToGetOne() {
 
 export function SignInPage() {
   const { t } = useTexts();
-  const navigate = useNavigate();
   const ended = (useLocation().state as { ended?: boolean } | null)?.ended === true;
   const [secret] = useState(takeSecret);
   usePageTitle(t("sign-in.title"));
 
   const signIn = useMutation({
     mutationFn: () => body(api.POST("/api/v1/auth/sign-in/", { body: { secret } })),
-    onSuccess: (me) => {
-      queryClient.clear();
-      queryClient.setQueryData(["me"], me);
-      notify(t("sign-in.welcome", { name: me.display_name || me.username }));
-      void navigate("/", { replace: true });
-    },
+    // A fresh page: nothing of whoever was here before goes on under the new name.
+    onSuccess: () => location.replace("/"),
   });
 
   return (

@@ -35,16 +35,40 @@ export function unsentDrafts<C>(user: string): [assignment: string, draft: Local
   return found;
 }
 
+/** An answer that was given but not yet taken by the server: sent again until it is. */
+export interface PendingAnswer<B> {
+  body: B;
+  key: string;
+  at: number;
+}
+
+const answers = (user: string) => `preceptor.answer.${user}.`;
+
+export function keepAnswer<B>(user: string, assignment: string, answer: PendingAnswer<B>): boolean {
+  return put(answers(user) + assignment, answer);
+}
+
+export function dropAnswer(user: string, assignment: string): void {
+  localStorage.removeItem(answers(user) + assignment);
+}
+
+export function pendingAnswers<B>(user: string): [assignment: string, answer: PendingAnswer<B>][] {
+  return names(answers(user)).flatMap((name) => {
+    const answer = parse<PendingAnswer<B>>(localStorage.getItem(name));
+    return answer ? [[name.slice(answers(user).length), answer] as [string, PendingAnswer<B>]] : [];
+  });
+}
+
 /** Explicit sign-out: nothing of this person stays on the computer. */
 export function clearPerson(user: string): void {
   for (const name of names("preceptor.")) if (name.includes(`.${user}.`)) localStorage.removeItem(name);
 }
 
-export function names(prefix: string): string[] {
+function names(prefix: string): string[] {
   return Object.keys(localStorage).filter((name) => name.startsWith(prefix));
 }
 
-export function put(name: string, value: unknown): boolean {
+function put(name: string, value: unknown): boolean {
   try {
     localStorage.setItem(name, JSON.stringify(value));
     return true;
@@ -53,7 +77,7 @@ export function put(name: string, value: unknown): boolean {
   }
 }
 
-export function parse<T>(text: string | null): T | null {
+function parse<T>(text: string | null): T | null {
   if (text === null) return null;
   try {
     return JSON.parse(text) as T;

@@ -1,0 +1,130 @@
+import { useCallback, useEffect, useRef, useState } from "react";
+import { deliver, leftOver, type Pending } from "@/api/answers";
+import { api, body } from "@/api/client";
+import { queryClient } from "@/api/session";
+import type { Assignment, EmptyQueue, NextTask, SkipReason, SubmitResult } from "@/api/types";
+
+export type Queue =
+  | { kind: "loading" }
+  | { kind: "failed"; error: unknown }
+  | { kind: "task"; assignment: Assignment }
+  | { kind: "empty"; empty: EmptyQueue };
+
+interface Reports {
+  onTaken: (assignment: Assignment | null, result: SubmitResult) => void;
+  onRefused: (assignmentId: string, error: unknown) => void;
+}
+
+const lease = (project_id: string, prefetch: boolean) =>
+  body(api.POST("/api/v1/projects/{project_id}/tasks/next/", { params: { path: { project_id } }, body: { prefetch } }));
+
+const toQueue = (next: NextTask): Queue => {
+  if (next.assignment) return { kind: "task", assignment: next.assignment };
+  return { kind: "empty", empty: next.empty ?? { reason: "no_open_tasks", retry_after_s: null, detail: "" } };
+};
+
+/**
+ * The labeler's queue: one task open and one fetched ahead, so that the next one stands there at once. Answers are
+ * sent behind it; one that the server refuses comes back by `onRefused`.
+ */
+export function useQueue(user: string, project: string, reports: Reports) {
+  const [queue, setQueue] = useState<Queue>({ kind: "loading" });
+  const [waiting, setWaiting] = useState(0); // Answers that could not be sent yet.
+  const ahead = useRef<Assignment | null>(null);
+  const report = useRef(reports);
+  useEffect(() => {
+    report.current = reports;
+  });
+
+  const fetchAhead = useCallback(
+    (open: Assignment) =>
+      lease(project, true)
+        .then(({ assignment }) => {
+          ahead.current = assignment && assignment.id !== open.id ? assignment : null;
+        })
+        .catch(() => undefined),
+    [project],
+  );
+
+  const show = useCallback(
+    (next: NextTask) => {
+      setQueue(toQueue(next));
+      if (next.assignment) void fetchAhead(next.assignment);
+    },
+    [fetchAhead],
+  );
+
+  const take = useCallback(() => {
+    ahead.current = null;
+    return lease(project, false).then(show, (error: unknown) => setQueue({ kind: "failed", error }));
+  }, [project, show]);
+
+  /** Show the task fetched ahead, if there is one. */
+  const swap = useCallback((): Assignment | null => {
+    const next = ahead.current;
+    ahead.current = null;
+    if (next) setQueue({ kind: "task", assignment: next });
+    return next;
+  }, []);
+
+  const send = useCallback(
+    async (id: string, answer: Pending, assignment: Assignment | null): Promise<SubmitResult | null> => {
+      let hasWaited = false;
+      try {
+        const result = await deliver(user, id, answer, () => {
+          if (!hasWaited) setWaiting((count) => count + 1);
+          hasWaited = true;
+        });
+        report.current.onTaken(assignment, result);
+        void queryClient.invalidateQueries({ queryKey: ["my-work"] });
+        return result;
+      } catch (error) {
+        report.current.onRefused(id, error);
+        return null;
+      } finally {
+        if (hasWaited) setWaiting((count) => count - 1);
+      }
+    },
+    [user],
+  );
+
+  const submit = useCallback(
+    async (assignment: Assignment, answer: Pending) => {
+      const next = swap();
+      if (next) {
+        await send(assignment.id, answer, assignment);
+        await fetchAhead(next);
+        return;
+      }
+      setQueue({ kind: "loading" });
+      const wanted = { ...answer, body: { ...answer.body, next: {} } };
+      const result = await send(assignment.id, wanted, assignment);
+      if (result?.next) show(result.next);
+      else await take();
+    },
+    [fetchAhead, send, show, swap, take],
+  );
+
+  const skip = useCallback(
+    async (assignment: Assignment, reason: SkipReason, note: string) => {
+      await body(
+        api.POST("/api/v1/assignments/{assignment_id}/skip/", {
+          params: { path: { assignment_id: assignment.id } },
+          body: { reason, note },
+        }),
+      );
+      const next = swap();
+      if (next) await fetchAhead(next);
+      else await take();
+    },
+    [fetchAhead, swap, take],
+  );
+
+  useEffect(() => {
+    // Outside the effect's own run: the answer of the server sets the state.
+    void take();
+    for (const [id, answer] of leftOver(user)) void send(id, answer, null);
+  }, [send, take, user]);
+
+  return { queue, waiting, submit, skip, take };
+}
