@@ -90,6 +90,12 @@ class MessageIn(StrictSerializer):
     content = ExactText()
 
 
+class ImportIn(StrictSerializer):
+    """The form of an import."""
+
+    file = serializers.FileField()
+
+
 class PromptIn(StrictSerializer):
     """One prompt: `prompt` (text) or `messages` (ending with the user's turn)."""
 

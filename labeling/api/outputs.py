@@ -151,6 +151,12 @@ class PromptSerializer(Out):
     tasks = PromptTasksSerializer()
 
 
+class PromptPageSerializer(Out):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = PromptSerializer(many=True)
+
+
 class ImportSplitsSerializer(Out):
     train = serializers.IntegerField()
     valid = serializers.IntegerField()

@@ -172,9 +172,7 @@ class SkipTask(APIView):
 
     scopes: ClassVar = {"POST": "tasks:work"}
 
-    @extend_schema(
-        request=inputs.SkipIn, responses=outputs.SkipResultSerializer, operation_id="skip_task"
-    )
+    @extend_schema(request=inputs.SkipIn, responses=outputs.SkipResultSerializer, operation_id="skip_task")
     def post(self, request: Request, assignment_id: UUID) -> Response:
         """Skip with a reason; the task is never offered to you again."""
         body = inputs.SkipIn.parse(request.data)

@@ -34,7 +34,9 @@ class Labeler:
 
     def post(self, assignment: Any, what: str, body: Any = None, **headers: str) -> Any:
         """POST assignments/{id}/<what>/."""
-        return self.client.post(f"/api/v1/assignments/{assignment['id']}/{what}/", body or {}, headers=headers)
+        return self.client.post(
+            f"/api/v1/assignments/{assignment['id']}/{what}/", body or {}, headers=headers
+        )
 
     def submit(self, assignment: Any, key: str = "", **body: Any) -> Any:
         """POST submit with a fresh key, or with this one."""

@@ -51,7 +51,9 @@ def test_kendall_w_is_undefined_for_one_labeler_or_all_ties():
     assert kendall_w([[1, 1], [1, 1]]) is None
 
 
-@pytest.mark.parametrize(("level", "alpha"), [("nominal", 0.154930), ("ordinal", 0.891098), ("interval", 0.915014)])
+@pytest.mark.parametrize(
+    ("level", "alpha"), [("nominal", 0.154930), ("ordinal", 0.891098), ("interval", 0.915014)]
+)
 def test_alpha_on_likert_with_missing_values(level, alpha):
     assert krippendorff_alpha(LIKERT, level) == pytest.approx(alpha, abs=5e-7)
 

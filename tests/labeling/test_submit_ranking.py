@@ -1,4 +1,4 @@
-from labeling.models import Assignment, RankedItem, Ranking, Slot, Task
+from labeling.models import Assignment, Ranking, Slot, Task
 from tests.labeling.factories import ranking_batch
 
 
@@ -13,7 +13,11 @@ def test_it_works(works, project, ana):
     assert answer.json()["next"] is None
     ranking = Ranking.objects.get()
     assert (ranking.labeler, ranking.note, ranking.confidence) == (ana, " as is ", 4)
-    assert {str(item.candidate_id): item.rank for item in ranking.items.all()} == {best: 1, rest[0]: 2, rest[1]: 2}
+    assert {str(item.candidate_id): item.rank for item in ranking.items.all()} == {
+        best: 1,
+        rest[0]: 2,
+        rest[1]: 2,
+    }
     assert Slot.objects.get().answered
     assert Task.objects.get().state == "complete"
     assert Assignment.objects.get().state == "submitted"

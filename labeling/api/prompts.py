@@ -1,0 +1,169 @@
+"""Prompts: list, add, import."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from typing import IO, Any, ClassVar, cast
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import APIException
+from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.access import project_for
+from accounts.models import Role, User
+from common.api import Pages
+from common.errors import InvalidInput, NotFound
+from labeling.api import inputs, outputs
+from labeling.identity import Message
+from labeling.models import Prompt, PromptSource, Split
+from labeling.selectors.prompts import prompts_for
+from labeling.services.prompts import add_prompt, import_prompts
+
+MAX_IMPORT_BYTES = 1 << 30
+IN_MEMORY = 1 << 20
+
+
+class FileTooLarge(APIException):
+    """More than one import takes."""
+
+    status_code = 413
+    default_code = "file_too_large"
+    default_detail = f"The file is larger than {MAX_IMPORT_BYTES >> 20} MB. Split it and send the parts."
+
+
+class LinesParser(BaseParser):
+    """A body of JSON lines, spooled to a temporary file: no slow client holds a transaction open."""
+
+    media_type = "application/x-ndjson"
+
+    def parse(  # type: ignore[override]  # DRF's parsers may give anything; its stubs know two things
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> IO[bytes]:
+        """The spooled body. Raises FileTooLarge."""
+        spooled: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the request
+        size = 0
+        while block := stream.read(IN_MEMORY):
+            size += len(block)
+            if size > MAX_IMPORT_BYTES:
+                raise FileTooLarge
+            spooled.write(block)
+        spooled.seek(0)
+        return spooled
+
+
+class Prompts(APIView):
+    """The prompts of a project."""
+
+    scopes: ClassVar = {"POST": "prompts:write"}
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("split", str, enum=Split.values),
+            OpenApiParameter("source", str, enum=PromptSource.values),
+            OpenApiParameter("search", str, description="A piece of text in any message"),
+            OpenApiParameter("cursor", str),
+            OpenApiParameter("page_size", int),
+        ],
+        responses=outputs.PromptPageSerializer,
+        operation_id="list_prompts",
+    )
+    def get(self, request: Request, project_id: UUID) -> Response:
+        """Newest first (reviewers and admins)."""
+        project_for(request.user, project_id, at_least=Role.REVIEWER)
+        asked = {name: request.query_params.get(name, "") for name in ("split", "source", "search")}
+        for name, known in (("split", Split.values), ("source", PromptSource.values)):
+            if asked[name] and asked[name] not in known:
+                raise InvalidInput(f"{name}: expected one of {', '.join(known)}.")
+        if "\x00" in asked["search"]:
+            raise InvalidInput("search: there is a NUL character. Take it out.")
+        pages = Pages()
+        page = (
+            pages.paginate_queryset(prompts_for(request.user, project_id, **asked), request, view=self) or []
+        )
+        return pages.get_paginated_response([render(prompt) for prompt in page])
+
+    @extend_schema(
+        request=inputs.PromptIn,
+        responses={201: outputs.PromptSerializer, 200: outputs.PromptSerializer},
+        operation_id="add_prompt",
+    )
+    def post(self, request: Request, project_id: UUID) -> Response:
+        """Add one (admins): 201; 200 with the one that is there if the project has it already."""
+        body = inputs.PromptIn.parse(request.data)
+        project = project_for(request.user, project_id, at_least=Role.ADMIN)
+        if ("prompt" in body) == ("messages" in body):
+            raise InvalidInput("Send `prompt` (a text) or `messages`, one of them.")
+        messages: list[Message] = body.get("messages") or [
+            {"role": "user", "content": body.get("prompt", "")}
+        ]
+        prompt, is_new = add_prompt(
+            project=project,
+            messages=messages,
+            actor=cast(User, request.user),
+            owner_key=body["owner_key"],
+            tags=body["tags"],
+        )
+        shown = prompts_for(request.user, project_id).get(pk=prompt.pk)
+        return Response(render(shown), status=201 if is_new else 200)
+
+
+class OnePrompt(APIView):
+    """One prompt."""
+
+    @extend_schema(responses=outputs.PromptSerializer, operation_id="get_prompt")
+    def get(self, request: Request, prompt_id: UUID) -> Response:
+        """The prompt (reviewers and admins)."""
+        prompt = prompts_for(request.user).filter(pk=prompt_id).first()
+        if prompt is None:
+            raise NotFound
+        return Response(render(prompt))
+
+
+class PromptImport(APIView):
+    """Prompts from a file of JSON lines."""
+
+    parser_classes = (MultiPartParser, LinesParser)
+    scopes: ClassVar = {"POST": "prompts:write"}
+
+    @extend_schema(
+        parameters=[OpenApiParameter("dry_run", bool, description="1: try everything, write nothing")],
+        request={"multipart/form-data": inputs.ImportIn, "application/x-ndjson": bytes},
+        responses={201: outputs.ImportReportSerializer, 200: outputs.ImportReportSerializer},
+        operation_id="import_prompts",
+    )
+    def post(self, request: Request, project_id: UUID) -> Response:
+        """Import all rows (201) or none (422 `import_refused` names the bad ones); admins."""
+        project = project_for(request.user, project_id, at_least=Role.ADMIN)
+        dry_run = request.query_params.get("dry_run", "") in ("1", "true")
+        stream = _file(request.data)
+        with stream:
+            report = import_prompts(
+                project=project, stream=stream, actor=cast(User, request.user), dry_run=dry_run
+            )
+        return Response(report, status=200 if dry_run else 201)
+
+
+def _file(data: Any) -> IO[bytes]:
+    if not isinstance(data, Mapping):
+        return cast(IO[bytes], data)
+    upload = data.get("file")
+    if upload is None or isinstance(upload, str):
+        raise InvalidInput("file: send the file in the form field `file`.", code="file_missing")
+    if upload.size > MAX_IMPORT_BYTES:
+        raise FileTooLarge
+    return cast(IO[bytes], upload.file)
+
+
+def render(prompt: Prompt) -> dict[str, Any]:
+    """The body of a prompt that came from `prompts_for`."""
+    counts = {"demonstration": prompt.demonstration_tasks, "ranking": prompt.ranking_tasks}  # type: ignore[attr-defined]
+    names = ("id", "messages", "split", "source", "external_id", "tags", "created_at")
+    return {name: getattr(prompt, name) for name in names} | {"tasks": counts}

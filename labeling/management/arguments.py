@@ -1,0 +1,31 @@
+"""What the commands of labeling share."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.core.management.base import CommandError
+
+from accounts.access import membership_for
+from accounts.models import Project, Role, User
+from common.errors import DomainError
+
+
+def project_and_user(project: str, username: str) -> tuple[Project, User]:
+    """The project (by id or name) and a user who administers it. Raises CommandError."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise CommandError(f"--user {username}: there is nobody of this name.")
+    try:
+        rows = Project.objects.filter(pk=UUID(project))
+    except ValueError:
+        rows = Project.objects.filter(name=project)
+    found = list(rows[:2])
+    if len(found) != 1:
+        what = "there is no such project" if not found else "several projects have this name; give the id"
+        raise CommandError(f"--project {project}: {what}.")
+    try:
+        membership_for(user, found[0].pk, at_least=Role.ADMIN)
+    except DomainError:
+        raise CommandError(f"--user {username}: is no admin of {found[0].name}.") from None
+    return found[0], user

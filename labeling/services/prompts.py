@@ -1,0 +1,219 @@
+"""Prompts: one by one, and whole files streamed through a staging table, all rows or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO, Any, TypedDict
+from uuid import UUID
+
+import orjson
+from django.db import connection, transaction
+
+from accounts.access import membership_for
+from accounts.events import record
+from accounts.models import Project, User
+from common.errors import FieldError, InvalidInput
+from labeling.identity import Message, uuid7
+from labeling.lines import RowError
+from labeling.models import Batch, Prompt, PromptSource, Split, TaskKind
+from labeling.rows import parse_row
+from labeling.services.imports import Errors, good_rows
+from labeling.states import BatchState
+
+
+class ImportReport(TypedDict):
+    """What an import did."""
+
+    imported: int  # new prompts
+    duplicates: int  # rows whose prompt the project, or the file, had already
+    demonstrations: int  # new demonstrations
+    splits: dict[str, int]  # of the new prompts
+
+
+# One file may take longer than a page may ask of the database.
+LIMIT = "SET LOCAL statement_timeout = '30min'"
+STAGING = """
+DROP TABLE IF EXISTS pg_temp.prompt_staging;
+CREATE TEMP TABLE prompt_staging (
+    line integer, id uuid, digest text, split text, owner_key text, external_id text,
+    messages jsonb, tags jsonb, completion text
+) ON COMMIT DROP
+"""
+COPY = "COPY prompt_staging (line, id, digest, split, owner_key, external_id, messages, tags, completion) FROM STDIN"
+
+# In the order of the digests, so that two imports of the same rows wait for each other in one direction only.
+INSERT_PROMPTS = """
+WITH fresh AS (
+    INSERT INTO labeling_prompt (id, project_id, messages, digest, owner_key, split, source, external_id, tags,
+        created_by_id, created_at)
+    SELECT id, %(project)s, messages, digest, owner_key, split, %(source)s, external_id, tags, %(actor)s,
+        statement_timestamp()
+    FROM (SELECT DISTINCT ON (digest) * FROM prompt_staging ORDER BY digest, line) AS first ORDER BY digest
+    ON CONFLICT (project_id, digest) DO NOTHING RETURNING split
+)
+SELECT split, count(*) FROM fresh GROUP BY split
+"""
+
+# Imported answers have a task, as every answer has, but nobody was asked, so there are no slots. Of several answers
+# to one prompt each gets a task of its own (`copy`).
+INSERT_DEMONSTRATIONS = """
+WITH given AS MATERIALIZED (
+    SELECT gen_random_uuid() AS task, p.id AS prompt, s.completion,
+        row_number() OVER (PARTITION BY p.id ORDER BY s.line) - 1 AS copy
+    FROM (
+        SELECT DISTINCT ON (digest, completion) * FROM prompt_staging
+        WHERE completion IS NOT NULL ORDER BY digest, completion, line
+    ) AS s
+    JOIN labeling_prompt p ON p.project_id = %(project)s AND p.digest = s.digest
+    WHERE NOT EXISTS (
+        SELECT FROM labeling_task t JOIN labeling_demonstration d ON d.task_id = t.id
+        WHERE t.prompt_id = p.id AND d.labeler_id = %(actor)s AND d.text = s.completion
+    )
+), tasks AS (
+    INSERT INTO labeling_task (id, batch_id, project_id, kind, prompt_id, copy, state, priority, created_at)
+    SELECT task, %(batch)s, %(project)s, 'demonstration', prompt, copy, 'complete', 0, statement_timestamp() FROM given
+)
+INSERT INTO labeling_demonstration (id, task_id, project_id, labeler_id, pool, revision, is_latest, is_late,
+    is_synthetic, guideline_version, active_ms, note, idempotency_key, body_sha256, submitted_at, text)
+SELECT gen_random_uuid(), task, %(project)s, %(actor)s, %(pool)s, 1, true, false, %(synthetic)s, %(guideline)s, 0, '', '',
+    encode(sha256(convert_to(completion, 'UTF8')), 'hex'), statement_timestamp(), completion
+FROM given
+"""
+
+
+@transaction.atomic
+def import_prompts(
+    *, project: Project, stream: IO[bytes], actor: User, dry_run: bool = False
+) -> ImportReport:
+    """Import JSON lines (rows.py says which shapes), memory flat however long the file is.
+
+    Raises ImportRefused, naming the first 1000 bad rows, and writes nothing then. With `dry_run` nothing is written
+    either, but everything is tried. The same file twice gives duplicates only.
+    """
+    pool = membership_for(actor, project.pk).pool
+    with connection.cursor() as cursor:
+        cursor.execute(LIMIT)
+        cursor.execute(STAGING)
+    rows = _stage(stream)
+    report = _insert_prompts(project, rows, actor)
+    report["demonstrations"] = _insert_demonstrations(project, actor, pool)
+    record("prompts.imported", subject=project, actor=actor, project=project, rows=rows, **report)
+    if dry_run:
+        transaction.set_rollback(True)
+    return report
+
+
+def _stage(stream: IO[bytes]) -> int:
+    errors, rows = Errors(), 0
+    with connection.cursor() as cursor:
+        # The rest of a file with a bad row is read for its other errors, not stored.
+        with cursor.copy(COPY) as copy:
+            for line, row in good_rows(stream, parse_row, errors):
+                messages, tags = orjson.dumps(row.messages).decode(), orjson.dumps(row.tags).decode()
+                values = (
+                    line,
+                    uuid7(),
+                    row.digest,
+                    row.split,
+                    row.owner_key,
+                    row.external_id,
+                    messages,
+                    tags,
+                )
+                copy.write_row((*values, row.completion))
+                rows += 1
+        errors.refuse()
+        cursor.execute("ANALYZE prompt_staging")
+    return rows
+
+
+def _insert_prompts(project: Project, rows: int, actor: User) -> ImportReport:
+    values: dict[str, Any] = {"project": project.pk, "source": PromptSource.IMPORTED, "actor": actor.pk}
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT_PROMPTS, values)
+        splits = dict.fromkeys(Split.values, 0) | dict(cursor.fetchall())
+    imported = sum(splits.values())
+    return {"imported": imported, "duplicates": rows - imported, "demonstrations": 0, "splits": splits}
+
+
+def _insert_demonstrations(project: Project, actor: User, pool: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM prompt_staging WHERE completion IS NOT NULL)")
+        if not cursor.fetchone()[0]:
+            return 0
+    batch = import_batch(project, TaskKind.DEMONSTRATION)
+    values: dict[str, Any] = {
+        "project": project.pk,
+        "batch": batch.pk,
+        "actor": actor.pk,
+        "pool": pool,
+        "synthetic": actor.is_synthetic,
+        "guideline": project.guideline_version,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT_DEMONSTRATIONS, values)
+        written: int = cursor.rowcount
+    if not written:
+        batch.delete()
+        return 0
+    count_imported(batch, {actor.pk: written})
+    return written
+
+
+def import_batch(project: Project, kind: str, *, title: str = "", overlap: int = 1) -> Batch:
+    """The batch that holds imported answers: closed from the start."""
+    return Batch.objects.create(
+        project=project,
+        kind=kind,
+        title=title[:120],
+        state=BatchState.FROZEN,
+        quota=0,
+        overlap=overlap,
+        is_import=True,
+    )
+
+
+def count_imported(batch: Batch, answers: dict[UUID, int]) -> None:
+    """Set tallies and quota of an import to what it brought."""
+    batch.tallies.bulk_create(
+        [batch.tallies.model(batch=batch, labeler_id=who, answers=n) for who, n in answers.items()]
+    )
+    batch.quota = sum(answers.values())
+    batch.save(update_fields=["quota"])
+
+
+@transaction.atomic
+def add_prompt(
+    *,
+    project: Project,
+    messages: Sequence[Message],
+    actor: User,
+    owner_key: str = "",
+    tags: Sequence[str] = (),
+) -> tuple[Prompt, bool]:
+    """Add one prompt: the row, and whether it is new. Raises InvalidInput."""
+    row: dict[str, Any] = {"messages": list(messages), "owner": owner_key or None, "tags": list(tags)}
+    try:
+        parsed = parse_row(row)
+    except RowError as error:
+        message = f"{error.message} {error.remedy}"
+        raise InvalidInput(
+            message, code=error.code, errors=[FieldError(error.field, error.code, message)]
+        ) from None
+    if parsed.completion is not None:
+        raise InvalidInput("messages: a prompt ends with the user's turn.", code="last_not_user")
+    prompt, is_new = Prompt.objects.get_or_create(
+        project=project,
+        digest=parsed.digest,
+        defaults={
+            "messages": parsed.messages,
+            "owner_key": parsed.owner_key,
+            "split": parsed.split,
+            "source": PromptSource.PLAIN,
+            "tags": parsed.tags,
+            "created_by": actor,
+        },
+    )
+    if is_new:
+        record("prompt.added", subject=prompt, actor=actor, project=project, split=prompt.split)
+    return prompt, is_new
