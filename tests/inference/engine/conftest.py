@@ -20,7 +20,8 @@ from transformers.utils import logging
 from inference.engine.engine import TorchEngine
 from inference.engine.models import random_policy
 
-logging.disable_progress_bar()
+quiet: Any = logging
+quiet.disable_progress_bar()
 
 CONTEXT = 96
 
@@ -73,7 +74,8 @@ def models() -> dict[str, Any]:
         eos_token_id=4,
         pad_token_id=0,
     )
-    return {"gpt2": GPT2LMHeadModel(gpt2).eval(), "llama": LlamaForCausalLM(llama).eval()}
+    made: dict[str, Any] = {"gpt2": GPT2LMHeadModel(gpt2), "llama": LlamaForCausalLM(llama)}
+    return {name: model.eval() for name, model in made.items()}
 
 
 @pytest.fixture(params=["gpt2", "llama"])

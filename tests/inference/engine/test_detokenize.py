@@ -11,7 +11,7 @@ TEXT = "Hello 你好, 🐶🐱 world — naïve\n\nUser: end"
 
 
 def stream_all(stream: TextStream, ids: list[int]) -> tuple[list[str], bool]:
-    pieces = []
+    pieces: list[str] = []
     for token in ids:
         if stream.push(token):
             return [*pieces, stream.close()], True

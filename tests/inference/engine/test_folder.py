@@ -26,6 +26,11 @@ def _spoil_index(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def _add_deep_pickle(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep/optimizer.PT").write_bytes(b"")
+
+
 SPOILERS: dict[str, Callable[[Path], object]] = {
     "config.json is missing": lambda f: (f / "config.json").unlink(),
     "config.json: not valid JSON": lambda f: (f / "config.json").write_text("{"),
@@ -35,7 +40,7 @@ SPOILERS: dict[str, Callable[[Path], object]] = {
     "tokenizer_config.json: auto_map": lambda f: _add_to_json(f / "tokenizer_config.json", "auto_map", {}),
     "pytorch_model.bin": lambda f: (f / "pytorch_model.bin").write_bytes(b"\x80"),
     "modeling_x.py": lambda f: (f / "modeling_x.py").write_text(""),
-    "deep/optimizer.PT": lambda f: ((f / "deep").mkdir(), (f / "deep/optimizer.PT").write_bytes(b"")),
+    "deep/optimizer.PT": _add_deep_pickle,
     "no \\*.safetensors": lambda f: (f / "model.safetensors").unlink(),
     "link.json: a symlink that leads out": lambda f: (f / "link.json").symlink_to("/etc/hostname"),
     "dangling": lambda f: (f / "dangling").symlink_to(f / "nothing"),

@@ -40,7 +40,7 @@ def test_a_stream_hangs_on_every_part_of_its_name() -> None:
         {"seed": -1},
         {"seed": 2**70},
     ):
-        assert not set(uniforms(100, **other)) & set(first)  # type: ignore[arg-type]
+        assert not set(uniforms(100, **other)) & set(first)
 
 
 def philox_block(counter: int, key: tuple[int, int]) -> list[int]:
@@ -117,7 +117,8 @@ def test_a_token_without_probability_is_never_drawn() -> None:
 def slow_keep(probabilities: list[float], top_k: int, top_p: float, min_p: float) -> set[int]:
     order = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])
     kept = order[:top_k] if top_k else order
-    total, mass, nucleus = sum(probabilities[i] for i in kept), 0.0, []
+    total, mass = sum(probabilities[i] for i in kept), 0.0
+    nucleus: list[int] = []
     for token in kept:
         if nucleus and mass >= top_p * total:
             break
