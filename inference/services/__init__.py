@@ -1,6 +1,6 @@
 """The only writers of model versions, sampling jobs and completions."""
 
-from inference.services.bases import BaseModel, base_models, register_base_model
+from inference.services.bases import BaseModel, add_base_model, base_models, register_base_model
 from inference.services.external import add_external_completions, register_external
 from inference.services.jobs import cancel_job, reap_sampling_jobs, request_samples
 from inference.services.promotion import drop, promote
@@ -8,6 +8,7 @@ from inference.services.registry import register_version
 
 __all__ = [
     "BaseModel",
+    "add_base_model",
     "add_external_completions",
     "base_models",
     "cancel_job",

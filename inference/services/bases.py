@@ -6,6 +6,9 @@ Pages and REST choose by name among these folders; no text of a request ever bec
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +27,7 @@ from inference.states import Stage
 
 STARTER = Path(__file__).resolve().parent.parent / "starter"
 PIN_SUFFIX = ".pin.json"
+BASE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class BaseModelUnknown(InvalidInput):
@@ -82,9 +86,52 @@ def register_base_model(*, project: Project, base_name: str, actor: User | None 
     return version
 
 
+def add_base_model(*, source: Path, name: str, origin: str) -> BaseModel:
+    """Copy a checked folder into the models directory as `name`, all or nothing, with its hash pinned beside it.
+
+    `origin` says where it comes from. The same content again is free of effect; another content under a name that is
+    taken is refused. Raises UnsafeVersion or InvalidInput.
+    """
+    if not BASE_NAME.fullmatch(name) or name.endswith(PIN_SUFFIX):
+        raise InvalidInput(
+            "name: 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or a digit."
+        )
+    root = Path(settings.PRECEPTOR_MODELS_DIR)
+    root.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".adding-", dir=root))
+    try:
+        copy, target = staging / name, root / name
+        digest = _copy_checked(source, copy)
+        if target.exists():
+            if digest_folder(target)[0] != digest:
+                raise InvalidInput(
+                    f"name: {name} is taken by another model. Choose another name, or remove {target}."
+                )
+        else:
+            pin = {"digest": digest, "origin": origin}
+            pin_of(target).write_text(json.dumps(pin, indent=2) + "\n", encoding="utf-8")
+            copy.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    facts = read_facts(target)
+    return BaseModel(name, target, facts.parameters, facts.context_tokens, facts.card)
+
+
 def pin_of(folder: Path) -> Path:
     """Where the hash of a base model stands that `add_base_model` put there."""
     return folder.with_name(folder.name + PIN_SUFFIX)
+
+
+def _copy_checked(source: Path, copy: Path) -> str:
+    """Copy what a version may hold and check the copy, because the source may still be changed; its digest."""
+    try:
+        check_version_folder(source)
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
+        check_version_folder(copy)
+        read_facts(copy)
+        return digest_folder(copy)[0]
+    except (UnsafeModelFolder, ValueError, OSError) as error:
+        raise UnsafeVersion(str(error)) from error
 
 
 def _folders() -> Iterator[tuple[str, Path]]:

@@ -103,12 +103,20 @@ def test_odd_usernames_are_refused(client_of, eva, members, username):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("is_staff", True), ("is_synthetic", True), ("role", "owner"), ("pool", "x")]
+    ("field", "value"), [("is_staff", True), ("role", "owner"), ("pool", "x")]
 )
 def test_nothing_else_can_be_set(client_of, eva, members, field, value):
     answer = client_of(eva).post(members, {"username": "mia", "role": "labeler", field: value})
     assert answer.status_code == 400
     assert not User.objects.filter(username="mia").exists()
+
+
+def test_a_program_that_labels_is_marked_and_a_person_never_is(client_of, eva, ana, rex, members):
+    body = {"role": "labeler", "is_synthetic": True}
+    made = client_of(eva).post(members, {**body, "username": "sim-1"}).json()
+    assert made["member"]["user"]["is_synthetic"]
+    added = client_of(eva).post(members, {**body, "username": "rex"}).json()
+    assert not added["member"]["user"]["is_synthetic"]
 
 
 def test_it_records_who_invited_whom(client_of, eva, project, members):

@@ -60,20 +60,24 @@ def test_an_event_without_a_place_cannot_be_changed_either(events):
 
 
 @pytest.mark.parametrize(
-    "change", ["data = '{}'", "at = at + interval '1 us'", "actor = 'x'", "kind = kind || 'x'"]
+    "change",
+    [
+        "UPDATE accounts_event SET data = '{}' WHERE id = %s",
+        "UPDATE accounts_event SET at = at + interval '1 us' WHERE id = %s",
+        "UPDATE accounts_event SET actor = 'x' WHERE id = %s",
+        "UPDATE accounts_event SET kind = kind || 'x' WHERE id = %s",
+        "DELETE FROM accounts_event WHERE id = %s",
+    ],
 )
 def test_whoever_gets_round_that_is_found_out(events, change):
     seal_events()
-    past_the_trigger(f"UPDATE accounts_event SET {change} WHERE id = {events[2].pk}")
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(change, [events[2].pk])
+        cursor.execute("SET session_replication_role = origin")
     assert broken_link() == 3
     with pytest.raises(CommandError, match="place 3"):
         call_command("verify_events")
-
-
-def test_a_removed_event_is_found_out(events):
-    seal_events()
-    past_the_trigger(f"DELETE FROM accounts_event WHERE id = {events[1].pk}")
-    assert broken_link() == 2
 
 
 def test_the_command_says_that_the_chain_is_whole(events, capsys):
@@ -98,10 +102,3 @@ def test_two_sealers_at_once_make_one_chain(events):
         thread.join()
     assert sum(done) == 5
     assert broken_link() is None
-
-
-def past_the_trigger(statement):
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute(statement)
-        cursor.execute("SET session_replication_role = origin")

@@ -1,0 +1,115 @@
+"""base-models/, register_base_model and the command add_base_model: projects choose by name among checked folders."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from inference.selectors import current_policy
+from inference.services import base_models, promote, register_base_model
+from inference.services.bases import BaseModelUnknown
+from inference.services.registry import UnsafeVersion
+from tests.factories import VersionFactory, model_folder
+
+
+@pytest.fixture
+def models_dir(settings, tmp_path):
+    settings.PRECEPTOR_MODELS_DIR = tmp_path / "models"
+    return tmp_path / "models"
+
+
+def own(models):
+    return [base for base in models if "tests" not in base.name and base.name in ("tiny", "other")]
+
+
+def test_what_lies_in_the_directory_can_be_chosen(client_of, zoe, models_dir):
+    (model_folder(models_dir / "tiny") / "README.md").write_text("# Tiny\n")
+    listed = {one["name"]: one for one in client_of(zoe).get("/api/v1/base-models/").json()}
+    assert listed["tiny"]["context_tokens"] == 128
+    assert listed["tiny"]["parameters"] > 10_000
+    assert listed["tiny"]["card"] == "# Tiny\n"
+    assert str(models_dir) not in str(listed)
+
+
+def test_nobody_lists_nothing(client_of, db):
+    assert client_of(None).get("/api/v1/base-models/").status_code == 401
+
+
+def test_a_dangerous_or_damaged_folder_cannot_be_chosen(models_dir):
+    (model_folder(models_dir / "other") / "run.py").write_text("print(1)")
+    (model_folder(models_dir / "tiny") / "config.json").write_text("{")
+    assert own(base_models()) == []
+
+
+def test_the_first_base_becomes_the_policy_and_the_second_does_not(project, eva, models_dir):
+    model_folder(models_dir / "tiny", seed=1)
+    model_folder(models_dir / "other", seed=2)
+    first = register_base_model(project=project, base_name="tiny", actor=eva)
+    second = register_base_model(project=project, base_name="other", actor=eva)
+    assert (first.stage, second.stage) == ("current", "ready")
+    assert register_base_model(project=project, base_name="tiny").pk == first.pk
+
+
+def test_registering_it_again_takes_no_promotion_back(project, eva, models_dir):
+    model_folder(models_dir / "tiny")
+    register_base_model(project=project, base_name="tiny")
+    better = promote(version=VersionFactory(project=project), actor=eva)
+    register_base_model(project=project, base_name="tiny")
+    assert current_policy(project) == better
+
+
+def test_the_error_names_what_can_be_chosen(project, models_dir):
+    model_folder(models_dir / "tiny")
+    with pytest.raises(BaseModelUnknown, match="tiny"):
+        register_base_model(project=project, base_name="large")
+
+
+def test_an_operator_adds_a_folder_by_command(models_dir, tmp_path, capsys):
+    source = model_folder(tmp_path / "My Model")
+    call_command("add_base_model", str(source))
+    call_command("add_base_model", str(source))  # free of effect
+    assert "my-model: " in capsys.readouterr().out
+    assert "my-model" in [base.name for base in base_models()]
+    assert json.loads((models_dir / "my-model.pin.json").read_text())["origin"] == "local folder"
+    assert sorted(path.name for path in models_dir.iterdir()) == ["my-model", "my-model.pin.json"]
+
+
+def test_a_folder_that_was_changed_after_it_was_added_is_refused(project, models_dir, tmp_path):
+    call_command("add_base_model", str(model_folder(tmp_path / "tiny")))
+    config = models_dir / "tiny" / "config.json"
+    config.write_text(config.read_text() + " ")
+    with pytest.raises(UnsafeVersion, match="changed"):
+        register_base_model(project=project, base_name="tiny")
+
+
+def test_a_taken_name_with_another_content_is_refused(models_dir, tmp_path):
+    call_command("add_base_model", str(model_folder(tmp_path / "a", seed=1)), "--name", "tiny")
+    with pytest.raises(CommandError, match="taken"):
+        call_command("add_base_model", str(model_folder(tmp_path / "b", seed=2)), "--name", "tiny")
+
+
+def test_a_dangerous_folder_is_not_added(models_dir, tmp_path):
+    source = model_folder(tmp_path / "evil")
+    (source / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(CommandError, match="run code"):
+        call_command("add_base_model", str(source))
+    assert list(models_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["nowhere"], "neither a folder nor a hub id"),
+        (["owner/name"], "commit"),
+        (["owner/name", "--revision", "main"], "commit"),
+    ],
+)
+def test_the_hub_is_asked_for_a_commit_only(models_dir, words, why):
+    with pytest.raises(CommandError, match=why):
+        call_command("add_base_model", *words)
+
+
+@pytest.mark.parametrize("name", ["../x", "A", ".hidden", "x.pin.json"])
+def test_odd_names_are_refused(models_dir, tmp_path, name):
+    with pytest.raises(CommandError, match="name"):
+        call_command("add_base_model", str(model_folder(tmp_path / "tiny")), "--name", name)
