@@ -62,7 +62,11 @@ class Account:
         return result
 
     def own_folder(self, path: Path) -> Path:
-        """Make `path` a private folder of this user."""
+        """Make `path` a private folder of this user. Raises ServiceError if the user could not get there."""
+        if not self.may_pass(path):
+            closed = next(p for p in reversed(path.resolve().parents) if not p.stat().st_mode & 0o001)
+            text = f"started by root, servers run as nobody, who may not enter {closed}"
+            raise ServiceError(f"{text}. Set PRECEPTOR_HOME to a folder elsewhere, such as one in /var/lib.")
         path.mkdir(mode=0o700, exist_ok=True)
         if self.is_other:
             os.chown(path, self.uid, self.gid)

@@ -6,7 +6,13 @@ from config.env import variables
 from tests.architecture.source import ROOT
 
 # Read by the start itself, before or beside the settings.
-OTHERS = {"PRECEPTOR_PG_BIN", "PRECEPTOR_CHROMIUM", "PRECEPTOR_SKIP_BROWSER", "PRECEPTOR_TEST_WORKERS"}
+OTHERS = {
+    "PRECEPTOR_PG_BIN",
+    "PRECEPTOR_DEMO",
+    "PRECEPTOR_CHROMIUM",
+    "PRECEPTOR_SKIP_BROWSER",
+    "PRECEPTOR_TEST_WORKERS",
+}
 
 
 def test_the_example_file_names_every_variable():
