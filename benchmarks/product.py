@@ -59,6 +59,7 @@ def running_product(*, keep: Path | None = None) -> Iterator[Product]:
     dropped = ("DATABASE_URL", "REDIS_URL", "PRECEPTOR_STORE_URL", "PRECEPTOR_MODELS_DIR")
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment |= {
+        "PRECEPTOR_DEMO": "0",
         "PRECEPTOR_HOME": str(home),
         "PORT": str(port),
         "HOST": "127.0.0.1",
