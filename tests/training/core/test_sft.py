@@ -1,0 +1,139 @@
+"""SFT: what it learns from, that it learns it, and where its dropout sits."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from inference.engine.models import load_policy
+from tests.training.core.conftest import run_it
+from tests.training.core.rundirs import demonstrations, make_model, write_rows
+from training.core import sft
+from training.core.config import PRESETS, SFTConfig
+from training.core.data import Dropped, read_demonstrations
+from training.core.errors import RunError
+from training.core.report import read_rows
+
+LETTERS = "abcdef"
+# Row: the letter before; probabilities of the next one, and of the end in the last column.
+CHAIN = [[0.5, 0.3, 0.0, 0.0, 0.0, 0.1, 0.1], [0.0, 0.1, 0.8, 0.0, 0.0, 0.0, 0.1], [0.3, 0.0, 0.0, 0.3, 0.3, 0.0, 0.1],
+         [0.0, 0.0, 0.1, 0.1, 0.7, 0.0, 0.1], [0.1, 0.1, 0.1, 0.1, 0.1, 0.4, 0.1], [0.0, 0.4, 0.0, 0.5, 0.0, 0.0, 0.1]]  # fmt: skip
+
+
+def chain_rows(count: int, seed: int) -> list[dict[str, Any]]:
+    """Demonstrators that write by the chain; the prompt names the letter that they start from."""
+    rng, rows = random.Random(seed), []
+    for n in range(count):
+        state = rng.randrange(6)
+        prompt, text = LETTERS[state], ""
+        while (state := rng.choices(range(7), CHAIN[state])[0]) != 6 and len(text) < 40:
+            text += LETTERS[state]
+        if text:
+            rows.append({"id": str(n), "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]})
+    return rows
+
+
+def chain_nll(rows: list[dict[str, Any]]) -> float:
+    """What the demonstrators themselves reach on these rows, in nats per token, the end included. An empty answer is never shown."""
+    nats = tokens = 0.0
+    for row in rows:
+        state = LETTERS.index(row["messages"][0]["content"])
+        for place, letter in enumerate([*row["messages"][1]["content"], "end"]):
+            following = 6 if letter == "end" else LETTERS.index(letter)
+            share = CHAIN[state][following] / (0.9 if place == 0 else 1)
+            nats, tokens = nats - float(torch.tensor(share).log()), tokens + 1
+            state = following
+    return nats / tokens
+
+
+def test_it_learns_a_known_chain_to_its_entropy(tmp_path: Path) -> None:
+    """E5: held-out NLL within 0.05 nats of the demonstrators' own (a uniform guess is 0.8 above), the end of the answer included."""
+    model = make_model(tmp_path / "model", vocab=261, width=48)
+    valid = chain_rows(300, seed=2)
+    config = {"lr": 8e-3, "epochs": 2, "batch_size": 32, "eval_every": 1000, "sample_every": 1000, "save_every": 1000, "warmup_steps": 10}
+    run_it(tmp_path / "run", "sft", config, data={"train": chain_rows(8000, seed=1), "valid": valid}, inputs={"model": model})
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert chain_nll(valid) - 0.02 <= result["metrics"]["sft/valid_nll"] <= chain_nll(valid) + 0.05
+
+
+def test_only_the_last_answer_is_learned_and_its_eos_too(base: Path, tmp_path: Path) -> None:
+    _, tokenizer = load_policy(base)
+    earlier = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Bye"}]
+    write_rows(tmp_path / "train.jsonl", [{"id": "1", "messages": [*earlier, {"role": "assistant", "content": "So long"}]}])
+    (row,) = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped())
+    learned = row.ids[row.prompt_tokens :]
+    assert learned[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(learned[:-1]) == "So long"
+    assert tokenizer.decode(row.ids[: row.prompt_tokens]).count("Hello") == 1
+
+
+def test_a_pad_that_is_eos_hides_no_eos_from_the_loss(base: Path, tmp_path: Path) -> None:
+    """Masks come from lengths, so even a tokenizer whose pad id is its EOS learns where to stop."""
+    model, tokenizer = load_policy(base)
+    write_rows(tmp_path / "train.jsonl", demonstrations(6))
+    before = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped())
+    loss = sft.answer_nll(model, before, SFTConfig())
+    tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.eos_token_id
+    after = sft.answer_nll(model, read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped()), SFTConfig())
+    assert torch.equal(loss, after)
+    shorter = sft.answer_nll(model, [type(r)(r.id, r.ids[:-1], r.prompt_tokens) for r in before], SFTConfig())
+    assert float(loss.detach()) > float(shorter.detach()) + 1  # The EOS has its share in the loss.
+
+
+def test_dropout_is_on_the_residual_branches_only(base: Path) -> None:
+    model, _ = load_policy(base)
+    sft.use_dropout(model, 0.2)
+    found = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
+    assert {name for name, p in found.items() if p} == {"transformer.h.0.attn.resid_dropout", "transformer.h.0.mlp.dropout"}
+    assert set(found.values()) == {0.0, 0.2}
+
+
+def test_dropout_on_an_architecture_without_it_is_refused() -> None:
+    with pytest.raises(RunError, match="no residual dropout"):
+        sft.use_dropout(nn.Linear(2, 2), 0.2)
+
+
+def test_batches_are_of_like_lengths_and_hold_every_row_once(base: Path, tmp_path: Path) -> None:
+    _, tokenizer = load_policy(base)
+    write_rows(tmp_path / "train.jsonl", demonstrations(50))
+    rows = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped())
+    wasted = {}
+    for window in (1, 8):
+        batches = sft.batches_of(rows, SFTConfig(batch_size=8, sort_window=window), seed=0, epoch=0)
+        assert sorted(i for batch in batches for i in batch) == list(range(50))
+        wasted[window] = sum(max(len(rows[i].ids) for i in b) * len(b) for b in batches)
+    assert wasted[8] < wasted[1]
+    assert sft.batches_of(rows, SFTConfig(), 0, 0) != sft.batches_of(rows, SFTConfig(), 0, 1)
+
+
+def test_the_run_is_told_from_before_the_first_step_to_the_last(base: Path, tmp_path: Path) -> None:
+    data = {"train": demonstrations(16), "valid": demonstrations(4)}
+    run_it(tmp_path, "sft", PRESETS["test"]["sft"], data=data, inputs={"model": base})
+    rows = read_rows(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
+    assert rows[0]["sft/valid_nll"] > rows[-1]["sft/valid_nll"]
+    assert rows[-1]["progress"] == 1
+    samples = read_rows(tmp_path / "samples.jsonl")
+    assert {sample["step"] for sample in samples} == {0, 4}
+    assert samples[0]["prompt"] == data["valid"][0]["messages"][:-1]
+    lineage = json.loads((tmp_path / "model" / "lineage.json").read_text())
+    assert (lineage["run"], lineage["seed"], lineage["parents"]) == ("r1", 3, {"model": "v1"})
+    assert "run `r1`" in (tmp_path / "model" / "README.md").read_text()
+    load_policy(tmp_path / "model")
+
+
+def test_the_same_run_twice_gives_the_same_bytes(base: Path, tmp_path: Path) -> None:
+    data = {"train": demonstrations(16)}
+    config = {**PRESETS["test"]["sft"], "dropout": 0.2}
+    weights = [
+        (run_it(tmp_path / name, "sft", config, data=data, inputs={"model": base}) / "model" / "model.safetensors").read_bytes()
+        for name in ("one", "two")
+    ]
+    assert weights[0] == weights[1]
