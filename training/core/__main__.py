@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # Inputs lie in the run folder; nothing is ever fetched.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # A supervisor keeps what is printed; no bars.
     leave_with_parent()
     path = Path(arguments[1]).resolve()
     try:
@@ -63,7 +64,9 @@ def _failed(folder: Path, wrong: Exception) -> int:
     traceback.print_exception(wrong)
     error = as_run_error(wrong)
     try:
-        write_json(folder / "error.json", {"code": error.code, "message": error.message, "remedy": error.remedy})
+        write_json(
+            folder / "error.json", {"code": error.code, "message": error.message, "remedy": error.remedy}
+        )
     except OSError:
         print(f"error.json could not be written: {error.code}: {error.message}", file=sys.stderr)
     return 1
@@ -75,13 +78,27 @@ def as_run_error(wrong: Exception) -> RunError:
     if isinstance(wrong, RunError):
         return wrong
     full = isinstance(wrong, OSError) and wrong.errno in _FULL
-    if full or (type(wrong).__name__ == "SafetensorError" and any(f"os error {number})" in text for number in _FULL)):
-        return RunError("disk_full", f"Nothing more can be written: {text}", "Free space, then resume from the last checkpoint.")
-    if isinstance(wrong, MemoryError) or type(wrong).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+    if full or (
+        type(wrong).__name__ == "SafetensorError" and any(f"os error {number})" in text for number in _FULL)
+    ):
+        return RunError(
+            "disk_full",
+            f"Nothing more can be written: {text}",
+            "Free space, then resume from the last checkpoint.",
+        )
+    if (
+        isinstance(wrong, MemoryError)
+        or type(wrong).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text
+    ):
         return RunError("out_of_memory", f"Out of memory: {text}", "Halve micro_batch_tokens and resume.")
     if isinstance(wrong, OSError):
         return RunError("io_error", text, "Look at the disk and the folder's permissions, then resume.")
-    return RunError("crashed", f"{type(wrong).__name__}: {text}", "This is a fault of the program: report it with the run folder.")
+    return RunError(
+        "crashed",
+        f"{type(wrong).__name__}: {text}",
+        "This is a fault of the program: report it with the run folder.",
+    )
 
 
 if __name__ == "__main__":

@@ -24,10 +24,21 @@ _TITLES = {
 def versions() -> dict[str, str]:
     """What computed the result: bit-for-bit repetition holds for the same versions and threads on the same kind of machine."""
     found = {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors", "numpy")}
-    return {**found, "python": platform.python_version(), "machine": platform.machine(), "threads": str(torch.get_num_threads())}
+    return {
+        **found,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+    }
 
 
-def publish_model(run: Run, name: str, save: Callable[[Path], None], metrics: Mapping[str, float], dropped: Mapping[str, int]) -> None:
+def publish_model(
+    run: Run,
+    name: str,
+    save: Callable[[Path], None],
+    metrics: Mapping[str, float],
+    dropped: Mapping[str, int],
+) -> None:
     """Write weights, card and lineage to <run>/<name>, which appears whole or not at all."""
     lineage = {
         "kind": run.kind, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
@@ -61,7 +72,9 @@ def _card(run: Run, metrics: Mapping[str, float], dropped: Mapping[str, int]) ->
     ])  # fmt: skip
 
 
-def result(kind: str, steps: int, metrics: Mapping[str, Any], dropped: Mapping[str, int], seconds: float, **more: Any) -> dict[str, Any]:
+def result(
+    kind: str, steps: int, metrics: Mapping[str, Any], dropped: Mapping[str, int], seconds: float, **more: Any
+) -> dict[str, Any]:
     """What result.json holds."""
     return {
         "kind": kind, "steps": steps, "model": "model", "metrics": dict(metrics), "dropped": dict(dropped),

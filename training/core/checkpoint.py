@@ -57,11 +57,16 @@ def save_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str, kee
               "python_rng": random.getstate(), "numpy_rng": _numpy_state()}  # fmt: skip
 
     def write(temporary: Path) -> None:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary / "tensors.safetensors")
+        save_file(
+            {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
+            temporary / "tensors.safetensors",
+        )
         write_json(temporary / "state.json", fields)
         for path in (temporary / "tensors.safetensors", temporary / "state.json"):
             fsync_path(path)
-        files = {p.name: {"sha256": sha256_of(p), "size": p.stat().st_size} for p in sorted(temporary.iterdir())}
+        files = {
+            p.name: {"sha256": sha256_of(p), "size": p.stat().st_size} for p in sorted(temporary.iterdir())
+        }
         write_json(temporary / "MANIFEST.json", {"schema": 1, "step": state.step, "files": files})
 
     publish_folder(final, write)
@@ -83,9 +88,15 @@ def verify_checkpoint(path: Path) -> None:
         files = json.loads((path / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
         good = all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
     except (OSError, ValueError, KeyError, TypeError) as wrong:
-        raise RunError("checkpoint_damaged", f"{path.name}: {wrong}", "Resume from an earlier checkpoint.") from wrong
+        raise RunError(
+            "checkpoint_damaged", f"{path.name}: {wrong}", "Resume from an earlier checkpoint."
+        ) from wrong
     if not good:
-        raise RunError("checkpoint_damaged", f"{path.name} does not match its manifest.", "Resume from an earlier checkpoint.")
+        raise RunError(
+            "checkpoint_damaged",
+            f"{path.name} does not match its manifest.",
+            "Resume from an earlier checkpoint.",
+        )
 
 
 def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> None:
@@ -94,7 +105,9 @@ def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> No
     fields = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if fields["fingerprint"] != fingerprint:
         raise RunError(
-            "checkpoint_mismatch", f"{path.name} was made with other settings or inputs.", "Resume with the same run, or start anew."
+            "checkpoint_mismatch",
+            f"{path.name} was made with other settings or inputs.",
+            "Resume with the same run, or start anew.",
         )
     tensors = load_file(path / "tensors.safetensors")
     with torch.no_grad():
@@ -112,16 +125,24 @@ def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> No
 
 
 def _module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    return {f"module/{key}/{name}": t for key, module in modules.items() for name, t in own_tensors(module).items()}
+    return {
+        f"module/{key}/{name}": t
+        for key, module in modules.items()
+        for name, t in own_tensors(module).items()
+    }
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     saved = optimizer.state_dict()
-    tensors = {f"optimizer/{index}/{name}": t for index, entry in saved["state"].items() for name, t in entry.items()}
+    tensors = {
+        f"optimizer/{index}/{name}": t for index, entry in saved["state"].items() for name, t in entry.items()
+    }
     return tensors, saved["param_groups"]
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]], tensors: Mapping[str, Tensor]) -> None:
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]], tensors: Mapping[str, Tensor]
+) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimizer/"):

@@ -78,7 +78,8 @@ def bad_row(where: str, what: str) -> RunError:
 def messages_of(row: dict[str, Any], name: str, where: str) -> list[Message]:
     messages = row.get(name)
     if not isinstance(messages, list) or not all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
+        for m in messages
     ):
         raise bad_row(where, f"has no list of messages under {name!r}")
     return [cast(Message, {"role": m["role"], "content": m["content"]}) for m in messages]
@@ -157,7 +158,9 @@ def _weight(row: dict[str, Any], where: str) -> float:
     return float(weight)
 
 
-def read_prompts(folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, dropped: Dropped) -> list[Prompt]:
+def read_prompts(
+    folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, dropped: Dropped
+) -> list[Prompt]:
     """Prompts of at most `limit` tokens; longer ones count as `prompts_too_long`."""
     found = []
     for where, row in rows_of(folder, name):
@@ -172,5 +175,12 @@ def read_prompts(folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, li
 
 def require_some(rows: list[Any], what: str, dropped: Dropped) -> None:
     if not rows:
-        counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items())) or "the file has no rows"
-        raise RunError("empty_dataset", f"No {what} left to train on ({counts}).", "Collect more, or raise the length limits.")
+        counts = (
+            ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
+            or "the file has no rows"
+        )
+        raise RunError(
+            "empty_dataset",
+            f"No {what} left to train on ({counts}).",
+            "Collect more, or raise the length limits.",
+        )

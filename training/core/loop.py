@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers.utils.logging import disable_progress_bar
 
 from training.core.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from training.core.config import StageConfig
@@ -25,7 +24,15 @@ from training.core.run_folder import Run
 Numbers = dict[str, float]
 
 # These change how a run is watched or fits in memory, not what it computes: a resumed run may have others.
-_FREE_SETTINGS = {"micro_batch_tokens", "save_every", "keep_checkpoints", "eval_every", "sample_every", "sample_tokens", "save_dtype"}
+_FREE_SETTINGS = {
+    "micro_batch_tokens",
+    "save_every",
+    "keep_checkpoints",
+    "eval_every",
+    "sample_every",
+    "sample_tokens",
+    "save_dtype",
+}
 
 
 def stream_seed(seed: int, *names: object) -> int:
@@ -40,7 +47,6 @@ def prepare(run: Run) -> torch.device:
     np.random.seed(stream_seed(run.seed, "numpy") % 2**32)
     torch.manual_seed(stream_seed(run.seed, "dropout"))
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    disable_progress_bar()  # A supervisor keeps what is printed; bars would be all of it.
     if run.device == "cuda" and not torch.cuda.is_available():
         raise RunError("no_device", "device is cuda, but torch sees no GPU.", "Use device auto or cpu.")
     return torch.device("cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -95,7 +101,11 @@ def optimizer_step(
 
 def check_finite(number: float, what: str) -> None:
     if not math.isfinite(number):
-        raise RunError("nan_loss", f"{what} is {number}.", "Lower the learning rate, or resume from the last checkpoint with other settings.")
+        raise RunError(
+            "nan_loss",
+            f"{what} is {number}.",
+            "Lower the learning rate, or resume from the last checkpoint with other settings.",
+        )
 
 
 # --- batches --------------------------------------------------------------------------------------------------------
@@ -107,16 +117,24 @@ def permutation(count: int, seed: int, *names: object) -> list[int]:
     return [int(i) for i in torch.randperm(count, generator=generator)]
 
 
-def sorted_batches(lengths: Sequence[int], order: Sequence[int], size: int, window: int, seed: int, *names: object) -> list[list[int]]:
+def sorted_batches(
+    lengths: Sequence[int], order: Sequence[int], size: int, window: int, seed: int, *names: object
+) -> list[list[int]]:
     """Cut `order` into batches. Within each window of batches rows are sorted by length, then the batches are shuffled."""
     batches: list[list[int]] = []
     for start in range(0, len(order), size * window):
-        rows = sorted(order[start : start + size * window], key=lambda i: lengths[i]) if window > 1 else list(order[start : start + size])
+        rows = (
+            sorted(order[start : start + size * window], key=lambda i: lengths[i])
+            if window > 1
+            else list(order[start : start + size])
+        )
         batches += [rows[i : i + size] for i in range(0, len(rows), size)]
     return [batches[i] for i in permutation(len(batches), seed, *names, "batches")] if window > 1 else batches
 
 
-def micro_batches(indices: Sequence[int], cost: Callable[[int], tuple[int, int]], budget: int) -> list[list[int]]:
+def micro_batches(
+    indices: Sequence[int], cost: Callable[[int], tuple[int, int]], budget: int
+) -> list[list[int]]:
     """Parts of a batch whose padded size (rows x longest) stays within the budget. cost(i) = (rows, longest row)."""
     parts: list[list[int]] = []
     rows = 0

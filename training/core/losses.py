@@ -80,7 +80,9 @@ def kl_k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
     return log_ratio.exp() - 1 - log_ratio
 
 
-def token_rewards(logp_BR: Tensor, ref_logp_BR: Tensor, score_B: Tensor, mask_BR: Tensor, kl_coef: float) -> Tensor:
+def token_rewards(
+    logp_BR: Tensor, ref_logp_BR: Tensor, score_B: Tensor, mask_BR: Tensor, kl_coef: float
+) -> Tensor:
     """-kl_coef * (log p - log ref) at every real token, plus the score on the last real one, which is the EOS itself.
 
     TRL and N+ put the score one slot later when there is padding; here the reward of an answer lies inside the answer.
@@ -91,7 +93,9 @@ def token_rewards(logp_BR: Tensor, ref_logp_BR: Tensor, score_B: Tensor, mask_BR
     return rewards_BR.scatter_add(1, last_B1, score_B.to(rewards_BR.dtype).unsqueeze(1))
 
 
-def advantages(rewards_BR: Tensor, values_BR: Tensor, mask_BR: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+def advantages(
+    rewards_BR: Tensor, values_BR: Tensor, mask_BR: Tensor, *, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation (Schulman 2016): advantages and returns, both (B, R), 0 under padding.
 
     values[t] is the value before token t was chosen. After the last real token the value is 0: the answer is over.

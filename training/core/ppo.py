@@ -35,7 +35,14 @@ from training.core.loop import (
     start,
     stream_seed,
 )
-from training.core.losses import advantages, explained_variance, masked_mean, next_kl_coef, token_rewards, whiten
+from training.core.losses import (
+    advantages,
+    explained_variance,
+    masked_mean,
+    next_kl_coef,
+    token_rewards,
+    whiten,
+)
 from training.core.ppo_update import Batch, learn, minibatches
 from training.core.report import Reporter
 from training.core.rollout import Actors, RewardFunction, Scored, rollout_numbers, sample, score
@@ -74,7 +81,15 @@ def train_ppo(run: Run, reward_function: RewardFunction | None = None) -> dict[s
         publish_model(run, "policy_last", policy_saver(actors.policy, actors.tokenizer, cfg), last, dropped)
     publish_model(run, "model", policy_saver(published, actors.tokenizer, cfg), last, dropped)
     more = {"policy_last": "policy_last"} if cfg.ema_decay is not None else {}
-    return result(run.kind, state.step, last, dropped, time.monotonic() - began, stopped=state.numbers.get("stopped"), **more)
+    return result(
+        run.kind,
+        state.step,
+        last,
+        dropped,
+        time.monotonic() - began,
+        stopped=state.numbers.get("stopped"),
+        **more,
+    )
 
 
 def load_actors(run: Run, device: torch.device, reward_function: RewardFunction | None) -> Actors:
@@ -97,8 +112,12 @@ def load_actors(run: Run, device: torch.device, reward_function: RewardFunction 
     return Actors(policy=policy, reference=reference, value=value, reward=reward, tokenizer=tokenizer)
 
 
-def _read_prompts(run: Run, actors: Actors, cfg: PPOConfig, dropped: Dropped) -> tuple[list[Prompt], list[Prompt]]:
-    readers = [m for m in (actors.policy, actors.reference, actors.value, actors.reward) if isinstance(m, nn.Module)]
+def _read_prompts(
+    run: Run, actors: Actors, cfg: PPOConfig, dropped: Dropped
+) -> tuple[list[Prompt], list[Prompt]]:
+    readers = [
+        m for m in (actors.policy, actors.reference, actors.value, actors.reward) if isinstance(m, nn.Module)
+    ]
     limit = min(map(context_of, readers)) - cfg.max_new_tokens
     dropped_valid = Dropped()
     train = read_prompts(run.input("dataset"), "train.jsonl", actors.tokenizer, limit, dropped)
@@ -120,7 +139,7 @@ def new_state(actors: Actors, cfg: PPOConfig) -> TrainingState:
 
 def _prompts_of(prompts: Sequence[Prompt], cfg: PPOConfig, seed: int, step: int) -> list[Prompt]:
     """The prompts of an iteration: shuffled passes over all of them, one after another."""
-    found = []
+    found: list[Prompt] = []
     for n in range(step * cfg.episodes, (step + 1) * cfg.episodes):
         epoch, place = divmod(n, len(prompts))
         if not found or place == 0:
@@ -129,7 +148,9 @@ def _prompts_of(prompts: Sequence[Prompt], cfg: PPOConfig, seed: int, step: int)
     return found
 
 
-def iterate(actors: Actors, state: TrainingState, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int, step: int) -> Numbers:
+def iterate(
+    actors: Actors, state: TrainingState, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int, step: int
+) -> Numbers:
     """One iteration. Sets state.numbers["stopped"] and learns nothing when the policy has left its KL budget."""
     began = time.perf_counter()
     rollout = sample(actors.policy, actors.tokenizer, prompts, cfg, stream_seed(seed, "rollout", step))
@@ -152,7 +173,11 @@ def iterate(actors: Actors, state: TrainingState, prompts: Sequence[Prompt], cfg
         move_average(state.modules["ema"], actors.policy, cfg.ema_decay)
     if cfg.kl_target is not None:
         state.numbers["kl_coef"] = next_kl_coef(
-            state.numbers["kl_coef"], row["ppo/kl"], target=cfg.kl_target, episodes=len(prompts), horizon=cfg.kl_horizon
+            state.numbers["kl_coef"],
+            row["ppo/kl"],
+            target=cfg.kl_target,
+            episodes=len(prompts),
+            horizon=cfg.kl_horizon,
         )
     return row | {
         "perf/rollout_s": sampled - began, "perf/score_s": scored_at - sampled, "perf/update_s": time.perf_counter() - scored_at,
@@ -194,7 +219,9 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
         old.copy_(new)
 
 
-def _measured(run: Run, actors: Actors, state: TrainingState, prompts: Sequence[Prompt], cfg: PPOConfig) -> tuple[PreTrainedModel, Numbers]:
+def _measured(
+    run: Run, actors: Actors, state: TrainingState, prompts: Sequence[Prompt], cfg: PPOConfig
+) -> tuple[PreTrainedModel, Numbers]:
     """The policy to publish, with its score and KL on fresh answers. One beyond the KL budget gives way to the last good one."""
     chosen = "ema" if cfg.ema_decay is not None else "policy"
     if state.numbers.get("stopped") == "kl_budget":
@@ -207,8 +234,16 @@ def _measured(run: Run, actors: Actors, state: TrainingState, prompts: Sequence[
     return cast(PreTrainedModel, state.modules[chosen]), numbers
 
 
-def _final_numbers(module: nn.Module, actors: Actors, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int) -> Numbers:
-    scored = _fresh(module, actors, [prompts[i % len(prompts)] for i in range(cfg.episodes)], cfg, stream_seed(seed, "final"))
+def _final_numbers(
+    module: nn.Module, actors: Actors, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int
+) -> Numbers:
+    scored = _fresh(
+        module,
+        actors,
+        [prompts[i % len(prompts)] for i in range(cfg.episodes)],
+        cfg,
+        stream_seed(seed, "final"),
+    )
     return {"ppo/final_score": float(scored.score_B.mean()), "ppo/final_kl": float(scored.kl_B.mean())}
 
 
@@ -218,12 +253,22 @@ def _fresh(module: nn.Module, actors: Actors, prompts: Sequence[Prompt], cfg: PP
         tokenizer=actors.tokenizer,
     )  # fmt: skip
     rollout = sample(judged.policy, judged.tokenizer, prompts, cfg, seed)
-    return score(judged, rollout, micro_batches(range(len(prompts)), rollout.cost, cfg.micro_batch_tokens), cfg)
+    return score(
+        judged, rollout, micro_batches(range(len(prompts)), rollout.cost, cfg.micro_batch_tokens), cfg
+    )
 
 
-def _write_samples(report: Reporter, step: int, actors: Actors, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int) -> None:
+def _write_samples(
+    report: Reporter, step: int, actors: Actors, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int
+) -> None:
     """The same few prompts with the same seeds each time, so that only the policy changes."""
     scored = _fresh(actors.policy, actors, prompts, cfg, stream_seed(seed, "samples"))
     numbers: list[tuple[Tensor, Tensor]] = list(zip(scored.score_B, scored.kl_B, strict=True))
     for prompt, text, (reward, kl) in zip(prompts, scored.rollout.texts, numbers, strict=True):
-        report.sample(step, [dict(m) for m in prompt.messages], text, reward=float(reward), kl=float(kl))
+        report.sample(
+            step,
+            [{"role": m["role"], "content": m["content"]} for m in prompt.messages],
+            text,
+            reward=float(reward),
+            kl=float(kl),
+        )

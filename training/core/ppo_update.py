@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -32,11 +33,16 @@ def minibatches(count: int, parts: int, seed: int, step: int, epoch: int) -> lis
     """A shuffled 0 .. count - 1 in `parts` pieces whose sizes differ by at most one; nothing is left over."""
     order = permutation(count, seed, "minibatches", step, epoch)
     borders = [count * i // parts for i in range(parts + 1)]
-    return [order[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    return [order[a:b] for a, b in pairwise(borders)]
 
 
 def learn(
-    actors: Actors, batch: Batch, passes: Sequence[Sequence[Sequence[int]]], state: TrainingState, cfg: PPOConfig, factor: float
+    actors: Actors,
+    batch: Batch,
+    passes: Sequence[Sequence[Sequence[int]]],
+    state: TrainingState,
+    cfg: PPOConfig,
+    factor: float,
 ) -> Numbers:
     """Exactly epochs x minibatches optimizer steps, fewer only where `epoch_kl_limit` ends them. Means over those steps."""
     rows: list[Numbers] = []
@@ -50,7 +56,10 @@ def learn(
         norms.append(optimizer_step(state.optimizer, trained, cfg, factor))
     means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
     means["ppo/first_ratio_error"] = rows[0]["ppo/first_ratio_error"]
-    lengths = {f"ppo/{name}_grad_norm": sum(n[name] for n in norms) / len(norms) for name in (norms[0] if norms else ())}
+    lengths = {
+        f"ppo/{name}_grad_norm": sum(n[name] for n in norms) / len(norms)
+        for name in (norms[0] if norms else ())
+    }
     return {**means, **lengths, "ppo/lr": cfg.lr * factor, "ppo/optimizer_steps": len(norms)}
 
 
@@ -67,7 +76,7 @@ def gradients(actors: Actors, batch: Batch, minibatch: Sequence[int], cfg: PPOCo
         policy = policy_losses(logp, old, batch.advantages_BR[rows], clip=cfg.clip)
         critic = value_losses(value, batch.values_BR[rows], batch.returns_BR[rows], clip=cfg.value_clip)
         loss = (masked_sum(policy, mask) + cfg.value_coef * masked_sum(critic, mask)) / tokens
-        loss.backward()
+        torch.autograd.backward(loss)
         with torch.no_grad():
             ratio = (logp - old).exp()
             watched = {

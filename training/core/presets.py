@@ -51,4 +51,8 @@ TEST: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {"cpu-starter": CPU_STARTER, "instructgpt": INSTRUCTGPT, "test": TEST}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "cpu-starter": CPU_STARTER,
+    "instructgpt": INSTRUCTGPT,
+    "test": TEST,
+}

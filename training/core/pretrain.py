@@ -62,11 +62,16 @@ def train_pretrain(run: Run) -> dict[str, Any]:
     require_some(train, "documents", Dropped())
     # The tokenizer needs no checkpoint: the same texts give the same one again.
     tokenizer = train_tokenizer(_plain(train), cfg.vocab_size)
-    model = new_model(tokenizer, cfg, stream_seed(run.seed, "init")).to(device)
+    model = new_model(tokenizer, cfg, stream_seed(run.seed, "init"))
+    torch.nn.Module.to(model, device)
     stream = torch.tensor([i for d in train for i in document_ids(tokenizer, d)], dtype=torch.long)
     held_out = [document_ids(tokenizer, d) for d in valid]
     if len(stream) <= cfg.context:
-        raise RunError("empty_dataset", f"All text together has {len(stream)} tokens.", "Give more text, or lower context.")
+        raise RunError(
+            "empty_dataset",
+            f"All text together has {len(stream)} tokens.",
+            "Give more text, or lower context.",
+        )
     state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
     report = start(run, state, cfg.steps)
     book = SampleBook(run, tokenizer, _prompts(tokenizer, valid or train), cfg.context)
@@ -74,7 +79,10 @@ def train_pretrain(run: Run) -> dict[str, Any]:
     def do_step(step: int) -> Numbers:
         blocks = block_batch(stream, cfg, run.seed, step).to(device)
         row = _update(model, blocks, state, cfg, step)
-        if cfg.budget_seconds and time.monotonic() - began + state.numbers.get("seconds", 0.0) > cfg.budget_seconds:
+        if (
+            cfg.budget_seconds
+            and time.monotonic() - began + state.numbers.get("seconds", 0.0) > cfg.budget_seconds
+        ):
             state.numbers["stopped"] = "budget_seconds"
         if due(step + 1, cfg.eval_every, cfg.steps) or "stopped" in state.numbers:
             row |= bits_per_byte(model, tokenizer, held_out, cfg)
@@ -85,18 +93,22 @@ def train_pretrain(run: Run) -> dict[str, Any]:
     model.train()
     last = run_steps(run, state, report, do_step)
     publish_model(run, "model", policy_saver(model, tokenizer, cfg), last, {})
-    return result(run.kind, state.step, last, {}, time.monotonic() - began, stopped=state.numbers.get("stopped"))
+    return result(
+        run.kind, state.step, last, {}, time.monotonic() - began, stopped=state.numbers.get("stopped")
+    )
 
 
-def _update(model: PreTrainedModel, blocks: Tensor, state: TrainingState, cfg: PretrainConfig, step: int) -> Numbers:
+def _update(
+    model: PreTrainedModel, blocks: Tensor, state: TrainingState, cfg: PretrainConfig, step: int
+) -> Numbers:
     began = time.perf_counter()
     count = blocks.shape[0] * (blocks.shape[1] - 1)
     total = 0.0
-    for part in blocks.split(max(cfg.micro_batch_tokens // cfg.context, 1)):
+    for part in torch.split(blocks, max(cfg.micro_batch_tokens // cfg.context, 1)):
         with autocast(blocks.device, enabled=cfg.autocast_bf16):
             logits = model(input_ids=part[:, :-1], use_cache=False).logits
         loss = nll_sum(logits, part[:, 1:], torch.ones_like(part[:, 1:])) / count
-        loss.backward()
+        torch.autograd.backward(loss)
         total += float(loss.detach())
     check_finite(total, "pretrain/loss")
     factor = lr_factor(step, cfg.steps, cfg.lr_schedule, cfg.warmup_steps)
@@ -112,7 +124,7 @@ def new_model(tokenizer: PreTrainedTokenizerBase, cfg: PretrainConfig, seed: int
     config = GPT2Config(
         vocab_size=len(tokenizer), n_layer=cfg.layers, n_embd=cfg.width, n_head=cfg.heads, n_positions=cfg.context,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=ensure_pad(tokenizer), attn_implementation="sdpa",
+        pad_token_id=ensure_pad(tokenizer),
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -182,7 +194,10 @@ def _epoch_order(count: int, seed: int, epoch: int) -> list[int]:
 
 
 def bits_per_byte(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: list[list[int]], cfg: PretrainConfig
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    documents: list[list[int]],
+    cfg: PretrainConfig,
 ) -> Numbers:
     """Bits the model needs per UTF-8 byte of held-out documents, each read from an EOS on; nothing without any.
 
@@ -192,7 +207,9 @@ def bits_per_byte(
     windows = [ids[i : i + cfg.context] for ids in starts for i in range(0, len(ids) - 1, cfg.context - 1)]
     nats = 0.0
     with evaluating(model):
-        for part in micro_batches(range(len(windows)), lambda i: (1, len(windows[i])), cfg.micro_batch_tokens):
+        for part in micro_batches(
+            range(len(windows)), lambda i: (1, len(windows[i])), cfg.micro_batch_tokens
+        ):
             ids, mask = pad([windows[i] for i in part], model.device)
             with autocast(model.device, enabled=cfg.autocast_bf16):
                 logits = logits_from(model, ids, mask, 0)

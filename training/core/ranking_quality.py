@@ -29,7 +29,9 @@ def quality(scored: Sequence[tuple[Sequence[float], Sequence[int]]]) -> dict[str
         "reward/valid_kendall_tau": sum(taus) / len(taus),
         "reward/valid_pairs": float(len(stated)),
     }
-    return found | {f"reward/valid_accuracy_distance_{d}": sum(x) / len(x) for d, x in sorted(by_distance.items())}
+    return found | {
+        f"reward/valid_accuracy_distance_{d}": sum(x) / len(x) for d, x in sorted(by_distance.items())
+    }
 
 
 def calibration_error(stated: Sequence[tuple[float, float]]) -> float:
@@ -44,7 +46,9 @@ def calibration_error(stated: Sequence[tuple[float, float]]) -> float:
 def _pairs(scores: Sequence[float], ranks: Sequence[int]) -> list[tuple[float, int]]:
     """(score of the better - score of the worse, rank distance) of every pair that is not tied."""
     places = range(len(ranks))
-    return [(scores[i] - scores[j], ranks[j] - ranks[i]) for i in places for j in places if ranks[i] < ranks[j]]
+    return [
+        (scores[i] - scores[j], ranks[j] - ranks[i]) for i in places for j in places if ranks[i] < ranks[j]
+    ]
 
 
 def _right(margin: float) -> float:

@@ -20,7 +20,9 @@ class Metric(NamedTuple):
 
 
 _LR = Metric("", "Learning rate of this step.", "Follows the schedule.")
-_NORM = Metric("", "Length of the whole gradient before any clipping.", "Of one size; a rising one foretells divergence.")
+_NORM = Metric(
+    "", "Length of the whole gradient before any clipping.", "Of one size; a rising one foretells divergence."
+)
 
 METRICS: dict[str, Metric] = {
     "progress": Metric("", "Share of the run that is done.", "Grows to 1."),
@@ -111,7 +113,10 @@ class Reporter:
             raise KeyError(f"metrics without an explanation in METRICS: {unknown}")
         pace = (time.monotonic() - self.started) / max(step - self.started_at_step, 1)
         row: dict[str, Any] = {"step": step, "time": round(time.time(), 3)}
-        row |= {"progress": min(step / self.total_steps, 1.0), "eta_s": round(pace * max(self.total_steps - step, 0), 1)}
+        row |= {
+            "progress": min(step / self.total_steps, 1.0),
+            "eta_s": round(pace * max(self.total_steps - step, 0), 1),
+        }
         row |= {name: (value if math.isfinite(value) else None) for name, value in numbers.items()}
         _append(self.metrics, row)
 
@@ -143,5 +148,7 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
 def _keep_rows(path: Path, last_step: int) -> None:
     kept = [row for row in read_rows(path) if row["step"] <= last_step]
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+    temporary.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8"
+    )
     temporary.replace(path)

@@ -80,7 +80,15 @@ def train_reward(run: Run) -> dict[str, Any]:
     last = {**last, "reward/shift": model.shift}
     counts = {**dropped, **{f"valid_{reason}": count for reason, count in dropped_valid.items()}}
     publish_model(run, "model", scalar_saver(model, tokenizer, cfg), last, counts)
-    return result(run.kind, state.step, last, counts, time.monotonic() - began, rankings=len(train), valid_rankings=len(valid))
+    return result(
+        run.kind,
+        state.step,
+        last,
+        counts,
+        time.monotonic() - began,
+        rankings=len(train),
+        valid_rankings=len(valid),
+    )
 
 
 def batches_of(rows: Sequence[Ranking], cfg: RewardConfig, seed: int, epoch: int) -> list[list[int]]:
@@ -92,7 +100,9 @@ def _parts(rows: Sequence[Ranking], budget: int) -> list[list[int]]:
     return micro_batches(range(len(rows)), lambda i: (len(rows[i].answers), rows[i].longest), budget)
 
 
-def scores_of(model: ScalarModel, rows: Sequence[Ranking], cfg: RewardConfig) -> tuple[Tensor, Tensor, Tensor]:
+def scores_of(
+    model: ScalarModel, rows: Sequence[Ranking], cfg: RewardConfig
+) -> tuple[Tensor, Tensor, Tensor]:
     """Raw scores, ranks and which places are filled, each (B, K): K is the most answers of a ranking here.
 
     Every answer is one row of one forward pass, whatever the number of pairs it is in.
@@ -103,16 +113,22 @@ def scores_of(model: ScalarModel, rows: Sequence[Ranking], cfg: RewardConfig) ->
     with autocast(device, enabled=cfg.autocast_bf16):
         values_NT = model(ids_NT, mask_NT)
     flat_N = values_NT.gather(1, last_real(mask_NT)).squeeze(1)
-    present_BK = torch.zeros(len(rows), max(len(row.answers) for row in rows), dtype=torch.bool, device=device)
+    present_BK = torch.zeros(
+        len(rows), max(len(row.answers) for row in rows), dtype=torch.bool, device=device
+    )
     ranks_BK = torch.zeros(present_BK.shape, dtype=torch.long, device=device)
     for b, row in enumerate(rows):
         present_BK[b, : len(row.answers)] = True
         ranks_BK[b, : len(row.ranks)] = torch.tensor(row.ranks, device=device)
-    scores_BK = torch.zeros(present_BK.shape, dtype=flat_N.dtype, device=device).masked_scatter(present_BK, flat_N)
+    scores_BK = torch.zeros(present_BK.shape, dtype=flat_N.dtype, device=device).masked_scatter(
+        present_BK, flat_N
+    )
     return scores_BK, ranks_BK, present_BK
 
 
-def update(model: ScalarModel, batch: Sequence[Ranking], state: TrainingState, cfg: RewardConfig, factor: float) -> Numbers:
+def update(
+    model: ScalarModel, batch: Sequence[Ranking], state: TrainingState, cfg: RewardConfig, factor: float
+) -> Numbers:
     """One optimizer step: sum over rankings of weight x their loss, divided by the rankings of the whole batch."""
     began = time.perf_counter()
     total, right, pairs = 0.0, 0.0, 0
@@ -122,7 +138,7 @@ def update(model: ScalarModel, batch: Sequence[Ranking], state: TrainingState, c
         scores, ranks, present = scores_of(model, rows, cfg)
         weights = torch.tensor([row.weight for row in rows], device=scores.device)
         loss = (ranking_losses(scores, ranks, present) * weights).sum() / len(batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         total += float(loss.detach())
         scores = scores.detach()
         kept = kept_pairs(ranks, present)
@@ -177,5 +193,3 @@ def mean_score(model: ScalarModel, answers: Sequence[list[int]], budget: int) ->
             ids, mask = pad([answers[i] for i in part], model.score.weight.device)
             total += float(model(ids, mask).gather(1, last_real(mask)).double().sum())
     return total / len(answers)
-
-

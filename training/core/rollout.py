@@ -6,6 +6,7 @@ belongs to the answer's token t, whose logits and value are read one position be
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,13 @@ class Rollout:
         return 1, len(self.prompts[i].ids) + len(self.answers[i])
 
 
-def sample(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], cfg: PPOConfig, seed: int) -> Rollout:
+def sample(
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    cfg: PPOConfig,
+    seed: int,
+) -> Rollout:
     """One answer per prompt, at temperature 1 without any truncation: the distribution whose log-probabilities PPO uses.
 
     A prompt that stands there several times gets candidates 0, 1, ...; a draw hangs on (seed, prompt id, candidate).
@@ -148,12 +155,24 @@ def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg:
         values[rows] = answer_values(actors.value, rollout, part, mask.shape[1])
     # Padding holds whatever was gathered there; it is cleared so that nothing can depend on it.
     logp, ref_logp, values, entropy = (x * mask for x in (logp, ref_logp, values, entropy))
-    return Scored(rollout, mask, logp, ref_logp, values, entropy, answer_scores(actors.reward, rollout, parts, cfg, mask.device))
+    return Scored(
+        rollout,
+        mask,
+        logp,
+        ref_logp,
+        values,
+        entropy,
+        answer_scores(actors.reward, rollout, parts, cfg, mask.device),
+    )
 
 
 @torch.no_grad()
 def answer_scores(
-    reward: ScalarModel | RewardFunction, rollout: Rollout, parts: Sequence[Sequence[int]], cfg: PPOConfig, device: torch.device
+    reward: ScalarModel | RewardFunction,
+    rollout: Rollout,
+    parts: Sequence[Sequence[int]],
+    cfg: PPOConfig,
+    device: torch.device,
 ) -> Tensor:
     """Scores (B,): the reward model at the last token, and `no_eos_reward` where the answer never ended."""
     scores = torch.zeros(len(rollout.answers), device=device)
@@ -185,9 +204,11 @@ def rollout_numbers(scored: Scored, kl_coef: float) -> Numbers:
 
 
 def _standard_error(x_B: Tensor) -> float:
-    return float(x_B.std(correction=0)) / max(len(x_B) - 1, 1) ** 0.5
+    return float(x_B.std(correction=0)) / math.sqrt(max(len(x_B) - 1, 1))
 
 
 def _sampler_error(scored: Scored) -> float:
     rows = zip(scored.rollout.sampler_logprobs, scored.logp_BR, strict=True)
-    return max(float((torch.tensor(drawn, device=own.device) - own[: len(drawn)]).abs().max()) for drawn, own in rows)
+    return max(
+        float((torch.tensor(drawn, device=own.device) - own[: len(drawn)]).abs().max()) for drawn, own in rows
+    )

@@ -62,7 +62,11 @@ class Run:
 
     def input(self, name: str) -> Path:
         if name not in self.inputs:
-            raise RunError("bad_run", f"run.json names no input {name!r}, which {self.kind} needs.", f"Add inputs.{name}.")
+            raise RunError(
+                "bad_run",
+                f"run.json names no input {name!r}, which {self.kind} needs.",
+                f"Add inputs.{name}.",
+            )
         return self.inputs[name]
 
 
@@ -72,7 +76,9 @@ def read_run(path: Path, kind: str | None = None) -> Run:
     data = {**_DEFAULTS, **_parse(path)}
     _check_shape(data)
     if kind is not None and data["kind"] != kind:
-        raise RunError("bad_run", f"run.json is of kind {data['kind']!r}, not {kind!r}.", "Call the kind it names.")
+        raise RunError(
+            "bad_run", f"run.json is of kind {data['kind']!r}, not {kind!r}.", "Call the kind it names."
+        )
     try:
         config = config_from_json(data["kind"], data["config"])
     except ValueError as wrong:
@@ -91,9 +97,13 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as wrong:
-        raise RunError("bad_run", f"{path.name} cannot be read as JSON: {wrong}", "Write run.json anew.") from wrong
+        raise RunError(
+            "bad_run", f"{path.name} cannot be read as JSON: {wrong}", "Write run.json anew."
+        ) from wrong
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise RunError("bad_run", f"{path.name} is not an object with schema {SCHEMA}.", "Write it for this version.")
+        raise RunError(
+            "bad_run", f"{path.name} is not an object with schema {SCHEMA}.", "Write it for this version."
+        )
     if unknown := sorted(set(data) - set(_DEFAULTS) - {"schema", "kind"}):
         raise RunError("bad_run", f"{path.name} has unknown fields {unknown}.", "Remove them.")
     return data
@@ -104,20 +114,36 @@ def _check_shape(data: Mapping[str, Any]) -> None:
         if type(data.get(name)) is not kind:
             raise RunError("bad_run", f"run.json: {name} must be {kind.__name__}.", f"Correct {name}.")
     if data["kind"] not in KINDS:
-        raise RunError("bad_run", f"run.json: kind {data['kind']!r} is unknown.", f"Use one of {', '.join(KINDS)}.")
+        raise RunError(
+            "bad_run", f"run.json: kind {data['kind']!r} is unknown.", f"Use one of {', '.join(KINDS)}."
+        )
     if data["device"] not in DEVICES:
-        raise RunError("bad_run", f"run.json: device {data['device']!r} is unknown.", f"Use one of {', '.join(DEVICES)}.")
+        raise RunError(
+            "bad_run", f"run.json: device {data['device']!r} is unknown.", f"Use one of {', '.join(DEVICES)}."
+        )
     if not 0 <= data["seed"] < 2**63:
         raise RunError("bad_run", "run.json: seed must be from 0 to 2**63 - 1.", "Choose another seed.")
 
 
 def _inside(folder: Path, relative: object, where: str) -> Path:
     """A path below the run folder that exists. The links in inputs/ may lead out of it; the written path may not."""
-    if not isinstance(relative, str) or PurePosixPath(relative).is_absolute() or ".." in PurePosixPath(relative).parts:
-        raise RunError("bad_run", f"run.json: {where} has the path {relative!r}, which leaves the run folder.", "Use relative paths.")
+    if (
+        not isinstance(relative, str)
+        or PurePosixPath(relative).is_absolute()
+        or ".." in PurePosixPath(relative).parts
+    ):
+        raise RunError(
+            "bad_run",
+            f"run.json: {where} has the path {relative!r}, which leaves the run folder.",
+            "Use relative paths.",
+        )
     path = folder / relative
     if not path.exists():
-        raise RunError("input_missing", f"{relative} does not exist in the run folder.", "Put the input there and start again.")
+        raise RunError(
+            "input_missing",
+            f"{relative} does not exist in the run folder.",
+            "Put the input there and start again.",
+        )
     return path
 
 
@@ -128,7 +154,11 @@ def _checkpoint(folder: Path, name: object) -> Path | None:
     for place in (f"{name}", "inputs/checkpoint", f"inputs/checkpoint/{name}"):
         if ".." not in PurePosixPath(place).parts and (folder / place / "MANIFEST.json").is_file():
             return folder / place
-    raise RunError("input_missing", f"the checkpoint {name!r} to resume from is not there.", "Copy it, or set resume_from to null.")
+    raise RunError(
+        "input_missing",
+        f"the checkpoint {name!r} to resume from is not there.",
+        "Copy it, or set resume_from to null.",
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -140,7 +170,11 @@ def _check_hash(path: Path, relative: str, expected: object) -> None:
     if not path.is_file():
         raise RunError("input_missing", f"{relative} is not a file.", "List files, not folders, in sha256.")
     if sha256_of(path) != expected:
-        raise RunError("input_changed", f"{relative} is not the file that the run was made for.", "Restore it or make a new run.")
+        raise RunError(
+            "input_changed",
+            f"{relative} is not the file that the run was made for.",
+            "Restore it or make a new run.",
+        )
 
 
 # --- writing, so that a file is whole or absent ---------------------------------------------------------------------

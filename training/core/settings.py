@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
-from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Self, get_args, get_type_hints
 
@@ -24,10 +23,11 @@ def setting(
     choices: tuple[str, ...] | None = None,
 ) -> Any:
     """A dataclass field with its explanation, unit, inclusive range or choices."""
-    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices})
+    return field(
+        default=default, metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices}
+    )
 
 
-@cache
 def _kinds(cls: type[Settings]) -> dict[str, tuple[type, bool]]:
     """Name of each field -> (its plain type, whether null is allowed)."""
     found: dict[str, tuple[type, bool]] = {}
@@ -50,7 +50,7 @@ def _fault(value: Any, kind: type, meta: Mapping[str, Any]) -> str | None:
     # bool is an int to Python, but "steps: true" is a mistake and not one step.
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         return f"must be {kind.__name__}, not {type(value).__name__}"
-    if kind is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return "must be a finite number"
     low, high, choices = meta["low"], meta["high"], meta["choices"]
     too_low, too_high = low is not None and value < low, high is not None and value > high
@@ -64,9 +64,10 @@ class Settings:
     """Base of all configs. Making one with a wrong value raises ValueError naming the field, the range and the remedy."""
 
     def __post_init__(self) -> None:
+        kinds = _kinds(type(self))
         for one in fields(self):
             value = getattr(self, one.name)
-            kind, nullable = _kinds(type(self))[one.name]
+            kind, nullable = kinds[one.name]
             if value is None and nullable:
                 continue
             if fault := _fault(value, kind, one.metadata):
@@ -101,4 +102,11 @@ def _described(one: Field[Any], kind: type, nullable: bool) -> dict[str, Any]:  
     meta = one.metadata
     choices = list(meta["choices"]) if meta["choices"] else None
     row = {"name": one.name, "type": kind.__name__, "nullable": nullable, "default": one.default}
-    return {**row, "min": meta["low"], "max": meta["high"], "choices": choices, "unit": meta["unit"], "help": meta["help"]}
+    return {
+        **row,
+        "min": meta["low"],
+        "max": meta["high"],
+        "choices": choices,
+        "unit": meta["unit"],
+        "help": meta["help"],
+    }

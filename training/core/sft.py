@@ -12,14 +12,23 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from inference.engine.models import disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.config import SFTConfig
-from training.core.data import Demonstration, Dropped, Prompt, messages_of, read_demonstrations, require_some, rows_of
+from training.core.data import (
+    Demonstration,
+    Dropped,
+    Prompt,
+    messages_of,
+    read_demonstrations,
+    require_some,
+    rows_of,
+)
 from training.core.errors import RunError
 from training.core.loop import (
     Numbers,
@@ -59,7 +68,9 @@ def train_sft(run: Run) -> dict[str, Any]:
     steps_per_epoch = len(batches_of(train, cfg, run.seed, 0))
     total = cfg.epochs * steps_per_epoch
     report = start(run, state, total)
-    book = SampleBook(run, tokenizer, _prompts(run, valid or train, "valid.jsonl" if valid else "train.jsonl"), limit)
+    book = SampleBook(
+        run, tokenizer, _prompts(run, valid or train, "valid.jsonl" if valid else "train.jsonl"), limit
+    )
     batches: dict[int, list[list[int]]] = {}
 
     def do_step(step: int) -> Numbers:
@@ -84,7 +95,12 @@ def train_sft(run: Run) -> dict[str, Any]:
 
 
 def _look_before(
-    state: TrainingState, report: Reporter, book: SampleBook, model: PreTrainedModel, valid: list[Demonstration], cfg: SFTConfig
+    state: TrainingState,
+    report: Reporter,
+    book: SampleBook,
+    model: PreTrainedModel,
+    valid: list[Demonstration],
+    cfg: SFTConfig,
 ) -> None:
     """Step 0: how good it was before, so that curves have a start."""
     if state.step == 0:
@@ -97,7 +113,9 @@ def _prompts(run: Run, kept: Sequence[Demonstration], name: str) -> list[Prompt]
     found = []
     for where, row in rows_of(run.input("dataset"), name):
         if one := by_id.get(str(row["id"])):
-            found.append(Prompt(one.id, messages_of(row, "messages", where)[:-1], one.ids[: one.prompt_tokens]))
+            found.append(
+                Prompt(one.id, messages_of(row, "messages", where)[:-1], one.ids[: one.prompt_tokens])
+            )
     return found
 
 
@@ -108,7 +126,13 @@ def batches_of(rows: Sequence[Demonstration], cfg: SFTConfig, seed: int, epoch: 
     return sorted_batches(lengths, order, cfg.batch_size, cfg.sort_window, seed, "order", epoch)
 
 
-def update(model: PreTrainedModel, batch: Sequence[Demonstration], state: TrainingState, cfg: SFTConfig, factor: float) -> Numbers:
+def update(
+    model: PreTrainedModel,
+    batch: Sequence[Demonstration],
+    state: TrainingState,
+    cfg: SFTConfig,
+    factor: float,
+) -> Numbers:
     """One optimizer step. Each part's summed loss is divided by the answer tokens of the whole batch, not of the part."""
     began = time.perf_counter()
     tokens = answer_tokens(batch)
@@ -116,7 +140,7 @@ def update(model: PreTrainedModel, batch: Sequence[Demonstration], state: Traini
     for part in micro_batches(range(len(batch)), lambda i: (1, len(batch[i].ids)), cfg.micro_batch_tokens):
         rows = [batch[i] for i in part]
         loss = answer_nll(model, rows, cfg) / tokens
-        loss.backward()
+        torch.autograd.backward(loss)
         total += float(loss.detach())
         positions += len(rows) * max(len(row.ids) for row in rows)
     check_finite(total, "sft/loss")
@@ -132,7 +156,7 @@ def answer_tokens(rows: Sequence[Demonstration]) -> int:
     return sum(len(row.ids) - row.prompt_tokens for row in rows)
 
 
-def answer_nll(model: PreTrainedModel, rows: Sequence[Demonstration], cfg: SFTConfig) -> Any:
+def answer_nll(model: PreTrainedModel, rows: Sequence[Demonstration], cfg: SFTConfig) -> Tensor:
     """Summed NLL of the answers' tokens, EOS included, in nats (a scalar tensor)."""
     ids_BT, mask_BT = pad([row.ids for row in rows], model.device)
     learned_BT = mask_BT.clone()

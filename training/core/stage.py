@@ -13,7 +13,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.config import SamplingParams
 from inference.engine.engine import TorchEngine
-from inference.engine.models import ScalarModel, load_policy, load_scalar, position_ids_of, save_policy, save_scalar
+from inference.engine.models import (
+    ScalarModel,
+    load_policy,
+    load_scalar,
+    position_ids_of,
+    save_policy,
+    save_scalar,
+)
 from inference.engine.requests import EngineError, Sample, SampleRequest
 from training.core.config import StageConfig
 from training.core.data import Prompt
@@ -27,14 +34,24 @@ SLOTS = 32
 M = TypeVar("M", bound=nn.Module)
 
 
-def load_policy_input(run: Run, name: str, device: torch.device) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_policy_input(
+    run: Run, name: str, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model of inputs/, in float32. RunError `bad_model` where the folder is no such thing."""
-    return cast(tuple[PreTrainedModel, PreTrainedTokenizerBase], _loading(name, lambda: load_policy(run.input(name), device=device)))
+    return cast(
+        tuple[PreTrainedModel, PreTrainedTokenizerBase],
+        _loading(name, lambda: load_policy(run.input(name), device=device)),
+    )
 
 
-def load_scalar_input(run: Run, name: str, device: torch.device) -> tuple[ScalarModel, PreTrainedTokenizerBase]:
+def load_scalar_input(
+    run: Run, name: str, device: torch.device
+) -> tuple[ScalarModel, PreTrainedTokenizerBase]:
     """A reward model of inputs/, in float32, with its shift."""
-    return cast(tuple[ScalarModel, PreTrainedTokenizerBase], _loading(name, lambda: load_scalar(run.input(name), device=device)))
+    return cast(
+        tuple[ScalarModel, PreTrainedTokenizerBase],
+        _loading(name, lambda: load_scalar(run.input(name), device=device)),
+    )
 
 
 def new_scalar_input(run: Run, name: str, device: torch.device) -> ScalarModel:
@@ -49,13 +66,19 @@ def _loading(name: str, load: Callable[[], Any]) -> Any:
     except (ValueError, OSError) as wrong:
         if isinstance(wrong, OSError) and wrong.errno is not None:
             raise  # The disk's fault, not the folder's.
-        raise RunError("bad_model", f"inputs.{name} cannot be loaded: {wrong}", "Give a model folder as save_pretrained writes it.") from wrong
+        raise RunError(
+            "bad_model",
+            f"inputs.{name} cannot be loaded: {wrong}",
+            "Give a model folder as save_pretrained writes it.",
+        ) from wrong
 
 
 def check_same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, names: str) -> None:
     """The reward model reads the ids that the policy wrote, so both must mean the same by them."""
     if one.get_vocab() != other.get_vocab():
-        raise RunError("tokenizer_mismatch", f"{names} have different tokenizers.", "Choose models of one family.")
+        raise RunError(
+            "tokenizer_mismatch", f"{names} have different tokenizers.", "Choose models of one family."
+        )
 
 
 def context_of(model: Any) -> int:
@@ -79,18 +102,26 @@ def logits_from(model: PreTrainedModel, ids_BT: Tensor, mask_BT: Tensor, first: 
     return cast(Tensor, out.logits)[:, :-1]
 
 
-def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[SampleRequest]) -> list[list[Sample]]:
+def generate(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[SampleRequest]
+) -> list[list[Sample]]:
     """Samples from the engine. Requests made here fail only where the weights have become NaN."""
     try:
         return TorchEngine(model, tokenizer, slots=SLOTS).generate(requests)
     except EngineError as wrong:
-        raise RunError("nan_loss", f"sampling failed: {wrong}", "Lower the learning rate, or resume from an earlier checkpoint.") from wrong
+        raise RunError(
+            "nan_loss",
+            f"sampling failed: {wrong}",
+            "Lower the learning rate, or resume from an earlier checkpoint.",
+        ) from wrong
 
 
 class SampleBook:
     """The answers to a few fixed prompts, drawn with the same seeds each time, so that only the model changes."""
 
-    def __init__(self, run: Run, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], context: int) -> None:
+    def __init__(
+        self, run: Run, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], context: int
+    ) -> None:
         tokens = run.config.sample_tokens
         fitting = [p for p in prompts if len(p.ids) + 1 <= context][:SAMPLED_PROMPTS]
         self.prompts = fitting
@@ -102,17 +133,26 @@ class SampleBook:
         if not self.prompts:
             return
         with evaluating(model):
-            requests = [SampleRequest(prompt_ids=tuple(p.ids), n=1, params=self.params, seed=self.seed, key=p.id) for p in self.prompts]
+            requests = [
+                SampleRequest(prompt_ids=tuple(p.ids), n=1, params=self.params, seed=self.seed, key=p.id)
+                for p in self.prompts
+            ]
             answers = generate(model, self.tokenizer, requests)
         for prompt, (answer,) in zip(self.prompts, answers, strict=True):
-            report.sample(step, [dict(m) for m in prompt.messages], answer.text)
+            report.sample(
+                step, [{"role": m["role"], "content": m["content"]} for m in prompt.messages], answer.text
+            )
 
 
-def policy_saver(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig) -> Callable[[Path], None]:
+def policy_saver(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig
+) -> Callable[[Path], None]:
     return lambda folder: save_policy(_in_dtype(model, cfg), tokenizer, folder)
 
 
-def scalar_saver(model: ScalarModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig) -> Callable[[Path], None]:
+def scalar_saver(
+    model: ScalarModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig
+) -> Callable[[Path], None]:
     return lambda folder: save_scalar(_in_dtype(model, cfg), tokenizer, folder)
 
 

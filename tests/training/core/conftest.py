@@ -42,7 +42,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reward_model(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reward model that was trained for a moment."""
     folder = tmp_path_factory.mktemp("reward")
-    run_it(folder, "reward", {"lr": 1e-3}, data={"train": rankings(16)}, inputs={"model": base, "demonstrations": write_demos(folder)})
+    run_it(
+        folder,
+        "reward",
+        {"lr": 1e-3},
+        data={"train": rankings(16)},
+        inputs={"model": base, "demonstrations": write_demos(folder)},
+    )
     return folder / "model"
 
 

@@ -49,7 +49,10 @@ def write_model(path: Path, seed: int = 0) -> None:
 
 
 def prompt_rows() -> list[dict[str, Any]]:
-    return [{"id": str(x), "prompt": [{"role": "user", "content": " ".join(f"w{i}" for i in ids)}]} for x, ids in enumerate(PROMPTS)]
+    return [
+        {"id": str(x), "prompt": [{"role": "user", "content": " ".join(f"w{i}" for i in ids)}]}
+        for x, ids in enumerate(PROMPTS)
+    ]
 
 
 def reward_table(seed: int = 0) -> Tensor:
@@ -57,7 +60,9 @@ def reward_table(seed: int = 0) -> Tensor:
     rng = np.random.default_rng(seed)
     place, neighbours = rng.normal(size=(len(PROMPTS), T, V)), rng.normal(size=(V, V))
     y = ANSWERS.numpy()
-    table = sum(place[:, t, y[:, t]] for t in range(T)) + sum(neighbours[y[:, t], y[:, t + 1]] for t in range(T - 1))
+    table = sum(place[:, t, y[:, t]] for t in range(T)) + sum(
+        neighbours[y[:, t], y[:, t + 1]] for t in range(T - 1)
+    )
     assert isinstance(table, np.ndarray)
     return torch.tensor(0.65 * (table - table.mean()) / table.std())
 
@@ -70,7 +75,9 @@ class RewardTable:
 
     def __call__(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]]) -> list[float]:
         places = [sum(token * V ** (T - 1 - t) for t, token in enumerate(answer)) for answer in answers]
-        return [float(self.table[int(prompt.id), place]) for prompt, place in zip(prompts, places, strict=True)]
+        return [
+            float(self.table[int(prompt.id), place]) for prompt, place in zip(prompts, places, strict=True)
+        ]
 
 
 @torch.no_grad()

@@ -12,7 +12,11 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def log_softmax(logits: Array) -> Array:
-    return logits - logits.max(-1, keepdims=True) - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
+    return (
+        logits
+        - logits.max(-1, keepdims=True)
+        - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
+    )
 
 
 def nll(logits: Array, tokens: Array, mask: Array) -> float:

@@ -19,7 +19,10 @@ def prompt(n: int) -> list[dict[str, str]]:
 
 def demonstrations(count: int) -> list[dict[str, Any]]:
     return [
-        {"id": f"d{n}", "messages": [*prompt(n), {"role": "assistant", "content": f"{FRUIT[n % 6]} " * (n % 4 + 1)}]}
+        {
+            "id": f"d{n}",
+            "messages": [*prompt(n), {"role": "assistant", "content": f"{FRUIT[n % 6]} " * (n % 4 + 1)}],
+        }
         for n in range(count)
     ]
 
@@ -29,11 +32,22 @@ def rankings(count: int, answers: int = 4) -> list[dict[str, Any]]:
     rows = []
     for n in range(count):
         order = random.Random(n).sample(range(answers), answers)
-        responses = [{"id": f"r{k}", "content": "thanks " * k + FRUIT[n % 6], "token_ids": None} for k in order]
+        responses = [
+            {"id": f"r{k}", "content": "thanks " * k + FRUIT[n % 6], "token_ids": None} for k in order
+        ]
         ranks = {f"r{k}": answers - k for k in range(answers)}
         if n % 3 == 0:
             ranks["r0"] = ranks["r1"]
-        rows.append({"id": f"k{n}", "prompt": prompt(n), "responses": responses, "ranks": ranks, "labeler": "h:1", "weight": 1.0})
+        rows.append(
+            {
+                "id": f"k{n}",
+                "prompt": prompt(n),
+                "responses": responses,
+                "ranks": ranks,
+                "labeler": "h:1",
+                "weight": 1.0,
+            }
+        )
     return rows
 
 

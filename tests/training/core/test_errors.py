@@ -60,7 +60,9 @@ def test_a_bad_run_json_names_the_field(fields: dict[str, Any], word: str, tmp_p
     assert word in error["message"]
 
 
-@pytest.mark.parametrize("config", [{"learning_rate": 1}, {"lr": 2.0}, {"lr": "fast"}, {"epochs": True}, {"epochs": None}])
+@pytest.mark.parametrize(
+    "config", [{"learning_rate": 1}, {"lr": 2.0}, {"lr": "fast"}, {"epochs": True}, {"epochs": None}]
+)
 def test_a_bad_config_names_the_setting(config: dict[str, Any], tmp_path: Path) -> None:
     error = error_of(tmp_path, "sft", config)
     assert error["code"] == "bad_config"
@@ -75,8 +77,17 @@ def test_an_input_that_changed_since_the_run_was_made(base: Path, tmp_path: Path
     data = {"train": demonstrations(4)}
     make_run(tmp_path, "sft", TEST["sft"], data=data, inputs={"model": base})
     good = hashlib.sha256((tmp_path / "inputs/dataset/train.jsonl").read_bytes()).hexdigest()
-    run_it(tmp_path, "sft", TEST["sft"], data=data, inputs={"model": base}, sha256={"inputs/dataset/train.jsonl": good})
-    error = error_of(tmp_path, "sft", data=data, inputs={"model": base}, sha256={"inputs/dataset/train.jsonl": "0" * 64})
+    run_it(
+        tmp_path,
+        "sft",
+        TEST["sft"],
+        data=data,
+        inputs={"model": base},
+        sha256={"inputs/dataset/train.jsonl": good},
+    )
+    error = error_of(
+        tmp_path, "sft", data=data, inputs={"model": base}, sha256={"inputs/dataset/train.jsonl": "0" * 64}
+    )
     assert error["code"] == "input_changed"
     assert "inputs/dataset/train.jsonl" in error["message"]
 
@@ -102,7 +113,9 @@ def test_what_is_dropped_is_counted_in_the_result(base: Path, tmp_path: Path) ->
     rows[1]["responses"] = rows[1]["responses"][:1]
     rows[2]["responses"][0]["content"] = "word " * 300
     del rows[4]["ranks"]["r0"]
-    folder = run_it(tmp_path, "reward", TEST["reward"], data={"train": rows, "valid": rows[:1]}, inputs={"model": base})
+    folder = run_it(
+        tmp_path, "reward", TEST["reward"], data={"train": rows, "valid": rows[:1]}, inputs={"model": base}
+    )
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert result["dropped"] == {
         "rankings_all_tied": 1, "rankings_too_small": 1, "answers_too_long": 1, "answers_without_rank": 1, "valid_rankings_all_tied": 1,
@@ -110,7 +123,9 @@ def test_what_is_dropped_is_counted_in_the_result(base: Path, tmp_path: Path) ->
     assert result["rankings"] == 6
 
 
-def test_long_prompts_are_dropped_and_counted_and_all_of_them_is_an_error(base: Path, reward_model: Path, tmp_path: Path) -> None:
+def test_long_prompts_are_dropped_and_counted_and_all_of_them_is_an_error(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
     long = {"id": "long", "prompt": [{"role": "user", "content": "word " * 300}]}
     inputs = {"model": base, "reward": reward_model}
     folder = run_it(tmp_path / "some", "ppo", TEST["ppo"], data={"train": [*prompts(4), long]}, inputs=inputs)
@@ -140,10 +155,17 @@ def test_token_ids_outside_the_vocabulary(base: Path, tmp_path: Path) -> None:
     assert error_of(tmp_path, "reward", data={"train": rows}, inputs={"model": base})["code"] == "bad_dataset"
 
 
-def test_policy_and_reward_model_of_different_tokenizers(base: Path, reward_model: Path, tmp_path: Path) -> None:
+def test_policy_and_reward_model_of_different_tokenizers(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
     model, _ = load_scalar(reward_model)
     save_scalar(model, train_tokenizer(["quite other words, these zebras"], 300), tmp_path / "other")
-    error = error_of(tmp_path / "run", "ppo", data={"train": prompts(4)}, inputs={"model": base, "reward": tmp_path / "other"})
+    error = error_of(
+        tmp_path / "run",
+        "ppo",
+        data={"train": prompts(4)},
+        inputs={"model": base, "reward": tmp_path / "other"},
+    )
     assert error["code"] == "tokenizer_mismatch"
 
 
@@ -155,14 +177,21 @@ def test_a_policy_is_no_reward_model(base: Path, tmp_path: Path) -> None:
 def test_a_model_folder_with_code_in_it_is_not_loaded(base: Path, tmp_path: Path) -> None:
     shutil.copytree(base, tmp_path / "evil")
     (tmp_path / "evil" / "modeling.py").write_text("raise SystemExit", encoding="utf-8")
-    error = error_of(tmp_path / "run", "sft", data={"train": demonstrations(2)}, inputs={"model": tmp_path / "evil"})
+    error = error_of(
+        tmp_path / "run", "sft", data={"train": demonstrations(2)}, inputs={"model": tmp_path / "evil"}
+    )
     assert error["code"] == "bad_model"
 
 
 @pytest.mark.parametrize("kind", ["sft", "reward", "ppo"])
-def test_numbers_that_are_none_stop_the_run(kind: str, base: Path, reward_model: Path, tmp_path: Path) -> None:
+def test_numbers_that_are_none_stop_the_run(
+    kind: str, base: Path, reward_model: Path, tmp_path: Path
+) -> None:
     data = {"sft": demonstrations(16), "reward": rankings(16), "ppo": prompts(4)}[kind]
-    hot_policy, hot_reward = poisoned_copy(base, tmp_path / "policy"), poisoned_copy(reward_model, tmp_path / "reward")
+    hot_policy, hot_reward = (
+        poisoned_copy(base, tmp_path / "policy"),
+        poisoned_copy(reward_model, tmp_path / "reward"),
+    )
     inputs = {"model": base if kind == "ppo" else hot_policy, "reward": hot_reward}
     assert error_of(tmp_path / "run", kind, data={"train": data}, inputs=inputs)["code"] == "nan_loss"
 
@@ -184,7 +213,9 @@ def poisoned_copy(source: Path, target: Path) -> Path:
     return target
 
 
-def test_the_last_good_checkpoint_stays_when_training_diverges(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_good_checkpoint_stays_when_training_diverges(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loss is fine for two steps and overflows in the third, as a rate that is too high makes it."""
     calls = iter(range(1000))
     real = sft.answer_nll
@@ -194,7 +225,14 @@ def test_the_last_good_checkpoint_stays_when_training_diverges(base: Path, tmp_p
         error = error_of(tmp_path, "sft", config, data={"train": demonstrations(16)}, inputs={"model": base})
     assert error["code"] == "nan_loss"
     assert sorted(p.name for p in tmp_path.glob("step-*")) == ["step-1", "step-2"]
-    run_it(tmp_path, "sft", config, data={"train": demonstrations(16)}, inputs={"model": base}, resume_from="step-2")
+    run_it(
+        tmp_path,
+        "sft",
+        config,
+        data={"train": demonstrations(16)},
+        inputs={"model": base},
+        resume_from="step-2",
+    )
 
 
 def test_a_full_disk_is_told_and_nothing_is_published(base: Path, tmp_path: Path) -> None:
@@ -202,7 +240,7 @@ def test_a_full_disk_is_told_and_nothing_is_published(base: Path, tmp_path: Path
     path = make_run(tmp_path, "sft", TEST["sft"], data={"train": demonstrations(8)}, inputs={"model": base})
     child = subprocess.run(
         [sys.executable, "-m", "training.core", "sft", str(path)], cwd=ROOT, check=False, capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),  # noqa: PLW1509
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )  # fmt: skip
     assert child.returncode == 1, child.stderr[-2000:]
     assert json.loads((tmp_path / "error.json").read_text())["code"] == "disk_full"
@@ -213,11 +251,16 @@ def test_a_full_disk_is_told_and_nothing_is_published(base: Path, tmp_path: Path
 def test_a_bad_run_is_told_without_loading_torch(tmp_path: Path) -> None:
     path = make_run(tmp_path, "sft", {"lr": 7})
     code = f"import sys; from training.core.__main__ import main; assert main(['sft', {str(path)!r}]) == 1; assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode
+        == 0
+    )
 
 
 def test_the_command_line_explains_itself() -> None:
-    child = subprocess.run([sys.executable, "-m", "training.core"], cwd=ROOT, check=False, capture_output=True, text=True)
+    child = subprocess.run(
+        [sys.executable, "-m", "training.core"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
     assert child.returncode == 2
     assert "python -m training.core" in child.stderr
 

@@ -92,7 +92,9 @@ def test_a_batch_loss_is_the_mean_over_tokens_and_not_over_rows(base: Path, tmp_
 def read_reward(base: Path, folder: Path, count: int, answers: int = 4) -> tuple[ScalarModel, list[Ranking]]:
     _, tokenizer = load_policy(base)
     write_rows(folder / "train.jsonl", rankings(count, answers))
-    return ScalarModel.from_policy(base, seed=1), read_rankings(folder, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
+    return ScalarModel.from_policy(base, seed=1), read_rankings(
+        folder, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped()
+    )
 
 
 def test_the_k_wise_loss_and_its_gradient_are_those_of_all_pairs(base: Path, tmp_path: Path) -> None:
@@ -109,17 +111,24 @@ def test_the_k_wise_loss_and_its_gradient_are_those_of_all_pairs(base: Path, tmp
             if row.ranks[i] != row.ranks[j]
         ]
         for better, worse in pairs:  # Each pair by two passes of its own, without any padding.
-            margin = [model.rewards(torch.tensor([row.answers[k]]), torch.ones(1, len(row.answers[k]))) for k in (better, worse)]
+            margin = [
+                model.rewards(torch.tensor([row.answers[k]]), torch.ones(1, len(row.answers[k])))
+                for k in (better, worse)
+            ]
             total = total - logsigmoid(margin[0] - margin[1]).sum() / len(pairs) / len(rows)
     total.backward()
     assert loss == pytest.approx(float(total.detach()), rel=1e-6)
     assert_close(gradient_of(model), k_wise)
 
 
-def test_each_answer_passes_the_model_once(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_answer_passes_the_model_once(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, rows = read_reward(base, tmp_path, 6, answers=9)
     seen = []
-    model.backbone.register_forward_pre_hook(lambda _m, _a, kw: seen.append(int(kw["attention_mask"].sum())), with_kwargs=True)
+    model.backbone.register_forward_pre_hook(
+        lambda _m, _a, kw: seen.append(int(kw["attention_mask"].sum())), with_kwargs=True
+    )
     update(model, rows, TrainingState(modules={"model": model}, optimizer=Frozen(model)), RewardConfig(), 1.0)
     assert sum(seen) == sum(len(answer) for row in rows for answer in row.answers)
 
@@ -129,7 +138,12 @@ def test_reward_gradients_do_not_depend_on_the_micro_batch(base: Path, tmp_path:
     found = []
     for budget in (16, 400, 100_000):
         state = TrainingState(modules={"model": model}, optimizer=Frozen(model))
-        found.append((update(model, rows, state, RewardConfig(micro_batch_tokens=budget), 1.0)["reward/loss"], gradient_of(model)))
+        found.append(
+            (
+                update(model, rows, state, RewardConfig(micro_batch_tokens=budget), 1.0)["reward/loss"],
+                gradient_of(model),
+            )
+        )
     for loss, gradient in found[1:]:
         assert loss == pytest.approx(found[0][0], rel=1e-6)
         assert_close(found[0][1], gradient, within=1e-6)
@@ -171,7 +185,9 @@ def test_all_answers_of_a_prompt_stay_in_one_batch(base: Path, tmp_path: Path) -
 def actors(base: Path, reward_model: Path) -> Actors:
     policy, tokenizer = load_policy(base)
     reward, value = (load_scalar(reward_model)[0] for _ in range(2))
-    return Actors(policy=policy, reference=load_policy(base)[0], value=value, reward=reward, tokenizer=tokenizer)
+    return Actors(
+        policy=policy, reference=load_policy(base)[0], value=value, reward=reward, tokenizer=tokenizer
+    )
 
 
 def ragged_rollout(count: int = 12) -> Rollout:
@@ -179,8 +195,10 @@ def ragged_rollout(count: int = 12) -> Rollout:
     generator = torch.Generator().manual_seed(5)
     numbers = lambda n: torch.randint(0, 60, (n,), generator=generator).tolist()  # noqa: E731
     prompts = [Prompt(str(i), [], [0, 4, *numbers(3 + i % 5), 0]) for i in range(count)]
-    answers = [numbers(1 + (3 * i) % 7) + [4] for i in range(count)]
-    return Rollout(prompts, answers, [[0.0] * len(a) for a in answers], [i % 4 != 0 for i in range(count)], [""] * count)
+    answers = [[*numbers(1 + (3 * i) % 7), 4] for i in range(count)]
+    return Rollout(
+        prompts, answers, [[0.0] * len(a) for a in answers], [i % 4 != 0 for i in range(count)], [""] * count
+    )
 
 
 def test_padding_changes_no_log_probability_value_or_score(actors: Actors) -> None:
@@ -211,9 +229,13 @@ def test_log_probabilities_and_values_are_those_of_a_plain_forward_pass(actors: 
             expected = torch.stack([logp[p, token] for p, token in zip(places, answer, strict=True)])
             assert_close(answer_logprobs(actors.policy, rollout, [i], len(answer))[0][0], expected)
             raw = actors.value(ids, torch.ones_like(ids))[0]
-            assert_close(answer_values(actors.value, rollout, [i], len(answer))[0], raw[places] - actors.value.shift)
+            assert_close(
+                answer_values(actors.value, rollout, [i], len(answer))[0], raw[places] - actors.value.shift
+            )
             # The reward is read on the last token of the answer, whatever ids stand in the prompt.
-            found = answer_scores(actors.reward, rollout, [[j] for j in range(12)], PPOConfig(no_eos_reward=None), ids.device)
+            found = answer_scores(
+                actors.reward, rollout, [[j] for j in range(12)], PPOConfig(no_eos_reward=None), ids.device
+            )
             assert_close(found[i], raw[-1] - actors.reward.shift)
 
 
@@ -229,7 +251,9 @@ def test_the_value_network_starts_as_the_reward_model(actors: Actors) -> None:
 
 def test_an_answer_that_never_ended_has_the_fixed_score(actors: Actors) -> None:
     rollout = ragged_rollout()
-    found = answer_scores(actors.reward, rollout, [range(12)], PPOConfig(no_eos_reward=-3.0), torch.device("cpu"))
+    found = answer_scores(
+        actors.reward, rollout, [range(12)], PPOConfig(no_eos_reward=-3.0), torch.device("cpu")
+    )
     assert [float(x) == -3.0 for x in found] == [not finished for finished in rollout.finished]
 
 
@@ -256,7 +280,9 @@ def test_ppo_gradients_do_not_depend_on_the_micro_batch(actors: Actors) -> None:
 @pytest.mark.parametrize("epochs", [1, 4])
 @pytest.mark.parametrize("parts", [1, 2, 5, 12])
 @pytest.mark.parametrize("budget", [16, 10_000])
-def test_optimizer_steps_are_epochs_times_minibatches(actors: Actors, epochs: int, parts: int, budget: int) -> None:
+def test_optimizer_steps_are_epochs_times_minibatches(
+    actors: Actors, epochs: int, parts: int, budget: int
+) -> None:
     """E9, also where 12 episodes do not divide by 5 and where a minibatch takes several forward passes."""
     cfg = PPOConfig(epochs=epochs, minibatches=parts, episodes=12, micro_batch_tokens=budget)
     batch = prepared(actors, cfg)
@@ -273,10 +299,14 @@ def test_optimizer_steps_are_epochs_times_minibatches(actors: Actors, epochs: in
 def test_a_minibatch_beyond_the_kl_limit_is_not_learned_from(actors: Actors) -> None:
     cfg = PPOConfig(epochs=4, minibatches=2, lr=1e-2, value_lr=1e-2, epoch_kl_limit=1e-4)
     batch = prepared(actors, cfg)
-    state = TrainingState(modules={}, optimizer=make_optimizer([(actors.policy, cfg.lr), (actors.value, cfg.value_lr)], cfg))
+    state = TrainingState(
+        modules={}, optimizer=make_optimizer([(actors.policy, cfg.lr), (actors.value, cfg.value_lr)], cfg)
+    )
     passes = [minibatches(12, 2, 0, 0, epoch) for epoch in range(4)]
     numbers = learn(actors, batch, passes, state, cfg, 1.0)
-    assert numbers["ppo/optimizer_steps"] == 1  # The first is on-policy; after it the second is already too far.
+    assert (
+        numbers["ppo/optimizer_steps"] == 1
+    )  # The first is on-policy; after it the second is already too far.
 
 
 def test_whitening_does_not_depend_on_the_order_of_episodes(actors: Actors) -> None:

@@ -45,7 +45,9 @@ def assert_gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> None:
 def test_nll_counts_the_masked_in_tokens_only() -> None:
     logits, mask = noise(B, R, V, scale=3), ragged_mask()
     tokens = torch.randint(V, (B, R), generator=torch.Generator().manual_seed(1))
-    assert_same(losses.nll_sum(logits, tokens, mask), oracles.nll(logits.numpy(), tokens.numpy(), mask.numpy()))
+    assert_same(
+        losses.nll_sum(logits, tokens, mask), oracles.nll(logits.numpy(), tokens.numpy(), mask.numpy())
+    )
     assert_gradient(lambda x: losses.nll_sum(x, tokens, mask), logits)
 
 
@@ -76,7 +78,10 @@ PRESENT = [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0]]
 def test_ranking_loss_equals_the_enumerated_pairs() -> None:
     scores = noise(4, 4, seed=2, scale=2)
     expected = [
-        oracles.ranking_loss([s for s, p in zip(row, here, strict=True) if p], [r for r, p in zip(ranks, here, strict=True) if p])
+        oracles.ranking_loss(
+            [s for s, p in zip(row, here, strict=True) if p],
+            [r for r, p in zip(ranks, here, strict=True) if p],
+        )
         for row, ranks, here in zip(scores.tolist(), RANKS, PRESENT, strict=True)
     ]
     assert_same(losses.ranking_losses(scores, tensor(RANKS), tensor(PRESENT)), expected)
@@ -116,7 +121,9 @@ def test_rewards_are_the_kl_price_and_the_score_on_the_last_token() -> None:
 
 
 def test_rewards_by_hand() -> None:
-    found = losses.token_rewards(tensor([[-1.0, -2.0, 9.0]]), tensor([[-1.5, -1.0, 0.0]]), tensor([3.0]), tensor([[1, 1, 0]]), 0.1)
+    found = losses.token_rewards(
+        tensor([[-1.0, -2.0, 9.0]]), tensor([[-1.5, -1.0, 0.0]]), tensor([3.0]), tensor([[1, 1, 0]]), 0.1
+    )
     assert_same(found, [[-0.05, 3.1, 0.0]], within=1e-6)
 
 
@@ -148,12 +155,18 @@ def test_nothing_under_padding_reaches_an_advantage() -> None:
 @pytest.mark.parametrize("shift_mean", [True, False])
 def test_whitening(shift_mean: bool) -> None:
     x, mask = noise(B, R, seed=6, scale=4) + 2, ragged_mask()
-    assert_same(losses.whiten(x, mask, shift_mean=shift_mean), oracles.whiten(x.numpy(), mask.numpy(), shift_mean=shift_mean))
+    assert_same(
+        losses.whiten(x, mask, shift_mean=shift_mean),
+        oracles.whiten(x.numpy(), mask.numpy(), shift_mean=shift_mean),
+    )
 
 
 def test_policy_loss_and_its_gradient() -> None:
     new, old, advantage = noise(40, seed=7, scale=0.4), noise(40, seed=8, scale=0.4), noise(40, seed=9)
-    expected = [oracles.policy_loss(*three, 0.2) for three in zip(new.tolist(), old.tolist(), advantage.tolist(), strict=True)]
+    expected = [
+        oracles.policy_loss(*three, 0.2)
+        for three in zip(new.tolist(), old.tolist(), advantage.tolist(), strict=True)
+    ]
     assert_same(losses.policy_losses(new, old, advantage, clip=0.2), expected)
     assert_gradient(lambda x: losses.policy_losses(x, old, advantage, clip=0.2).sum(), new)
 
@@ -169,7 +182,10 @@ def test_policy_loss_by_hand(ratio: float, advantage: float, loss: float) -> Non
 
 def test_value_loss_and_its_gradient() -> None:
     new, old, target = noise(40, seed=10), noise(40, seed=11), noise(40, seed=12)
-    expected = [oracles.value_loss(*three, 0.2) for three in zip(new.tolist(), old.tolist(), target.tolist(), strict=True)]
+    expected = [
+        oracles.value_loss(*three, 0.2)
+        for three in zip(new.tolist(), old.tolist(), target.tolist(), strict=True)
+    ]
     assert_same(losses.value_losses(new, old, target, clip=0.2), expected)
     assert_gradient(lambda x: losses.value_losses(x, old, target, clip=0.2).sum(), new)
 
@@ -185,7 +201,9 @@ def test_both_kl_estimators_have_the_kl_as_their_mean() -> None:
 def test_explained_variance() -> None:
     returns, mask = noise(B, R, seed=15), ragged_mask()
     assert float(losses.explained_variance(returns + 3, returns, mask)) == pytest.approx(1)
-    assert float(losses.explained_variance(torch.zeros_like(returns), returns, mask)) == pytest.approx(0, abs=1e-9)
+    assert float(losses.explained_variance(torch.zeros_like(returns), returns, mask)) == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 def test_the_adaptive_kl_price() -> None:

@@ -28,8 +28,13 @@ def run_ppo(folder: Path, base: Path, reward_model: Path, **settings: Any) -> li
     return read_rows(folder / "metrics.jsonl")
 
 
-def test_a_run_tells_all_its_numbers_and_leaves_its_inputs_alone(base: Path, reward_model: Path, tmp_path: Path) -> None:
-    before = {path: hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest() for path in (base, reward_model)}
+def test_a_run_tells_all_its_numbers_and_leaves_its_inputs_alone(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    before = {
+        path: hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
+        for path in (base, reward_model)
+    }
     rows = run_ppo(tmp_path, base, reward_model)
     assert {name for name in METRICS if name.startswith("ppo/") and "final" not in name} <= set(rows[-1])
     assert rows[0]["ppo/kl"] == 0  # The policy starts as its reference.
@@ -45,14 +50,24 @@ def test_a_run_tells_all_its_numbers_and_leaves_its_inputs_alone(base: Path, rew
 
 def test_the_policy_learns_to_end_its_answers(base: Path, reward_model: Path, tmp_path: Path) -> None:
     """Unfinished answers cost 1: in 40 small iterations a random model finds out."""
-    settings = {"iterations": 40, "episodes": 32, "epochs": 2, "lr": 3e-3, "value_lr": 3e-3, "kl_coef": 0.01, "save_every": 100}
+    settings = {
+        "iterations": 40,
+        "episodes": 32,
+        "epochs": 2,
+        "lr": 3e-3,
+        "value_lr": 3e-3,
+        "kl_coef": 0.01,
+        "save_every": 100,
+    }
     rows = run_ppo(tmp_path, base, reward_model, **settings, no_eos_reward=-5.0, sample_every=100)
     assert rows[0]["ppo/no_eos_share"] > 0.9
     assert rows[-1]["ppo/no_eos_share"] < 0.3
     assert rows[-1]["ppo/score"] > rows[0]["ppo/score"] + 3
 
 
-def test_value_network_and_reward_model_start_alike_and_without_dropout(base: Path, reward_model: Path, tmp_path: Path) -> None:
+def test_value_network_and_reward_model_start_alike_and_without_dropout(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
     dropping, tokenizer = load_policy(base)
     for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
         setattr(dropping.config, name, 0.5)
@@ -76,13 +91,18 @@ def test_a_new_value_head_says_zero(base: Path, tmp_path: Path) -> None:
     assert (actors.value(ids, torch.ones_like(ids)) == 0).all()
 
 
-def test_the_average_is_what_is_published_and_the_last_policy_lies_beside(base: Path, reward_model: Path, tmp_path: Path) -> None:
+def test_the_average_is_what_is_published_and_the_last_policy_lies_beside(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
     run_ppo(tmp_path, base, reward_model, ema_decay=0.5, save_every=1, keep_checkpoints=10, lr=1e-2)
     start = load_file(base / "model.safetensors")
     name = "transformer.h.0.mlp.c_fc.weight"
     average = start[name]
     for step in range(1, 5):
-        average = 0.5 * average + 0.5 * load_file(tmp_path / f"step-{step}" / "tensors.safetensors")[f"module/policy/{name}"]
+        average = (
+            0.5 * average
+            + 0.5 * load_file(tmp_path / f"step-{step}" / "tensors.safetensors")[f"module/policy/{name}"]
+        )
     torch.testing.assert_close(load_file(tmp_path / "model" / "model.safetensors")[name], average)
     last = load_file(tmp_path / "step-4" / "tensors.safetensors")[f"module/policy/{name}"]
     assert torch.equal(load_file(tmp_path / "policy_last" / "model.safetensors")[name], last)
@@ -99,8 +119,17 @@ def test_the_moving_average_of_a_number() -> None:
     assert float(average.weight.detach()) == pytest.approx(1 - 0.992**10)
 
 
-def test_beyond_the_kl_budget_the_last_good_policy_is_published(base: Path, reward_model: Path, tmp_path: Path) -> None:
-    settings = {"iterations": 50, "lr": 3e-2, "kl_coef": 0.0, "kl_budget": 1.0, "save_every": 1, "keep_checkpoints": 100}
+def test_beyond_the_kl_budget_the_last_good_policy_is_published(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "iterations": 50,
+        "lr": 3e-2,
+        "kl_coef": 0.0,
+        "kl_budget": 1.0,
+        "save_every": 1,
+        "keep_checkpoints": 100,
+    }
     rows = run_ppo(tmp_path, base, reward_model, **settings)
     assert rows[-1]["ppo/kl"] > 1.0
     assert all(row["ppo/kl"] <= 1.0 for row in rows[:-1])
@@ -120,29 +149,56 @@ def test_beyond_the_kl_budget_the_last_good_policy_is_published(base: Path, rewa
 def test_the_adaptive_price_follows_the_distance(base: Path, reward_model: Path, tmp_path: Path) -> None:
     rows = run_ppo(tmp_path, base, reward_model, kl_target=5.0, kl_horizon=100.0)
     prices = [row["ppo/kl_coef"] for row in rows]
-    assert prices[1] == pytest.approx(0.05 * (1 - 0.2 * 8 / 100))  # No distance yet: as cheap as a step allows.
+    assert prices[1] == pytest.approx(
+        0.05 * (1 - 0.2 * 8 / 100)
+    )  # No distance yet: as cheap as a step allows.
     assert prices == sorted(prices, reverse=True)
 
 
-def test_rollouts_hang_on_prompt_ids_and_not_on_places(base: Path, reward_model: Path, tmp_path: Path) -> None:
+def test_rollouts_hang_on_prompt_ids_and_not_on_places(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
     """Two iterations draw differently, and the same run draws the same."""
-    rows = [run_ppo(tmp_path / name, base, reward_model, iterations=2, lr=0.0, value_lr=0.0) for name in ("one", "two")]
+    rows = [
+        run_ppo(tmp_path / name, base, reward_model, iterations=2, lr=0.0, value_lr=0.0)
+        for name in ("one", "two")
+    ]
     assert [r["ppo/entropy"] for r in rows[0]] == [r["ppo/entropy"] for r in rows[1]]
     assert rows[0][0]["ppo/entropy"] != rows[0][1]["ppo/entropy"]
 
 
 def test_the_paper_preset_is_the_papers() -> None:
     sft, reward, ppo = (PRESETS["instructgpt"][kind] for kind in ("sft", "reward", "ppo"))
-    assert (sft["epochs"], sft["lr"], sft["batch_size"], sft["dropout"], sft["lr_schedule"]) == (16, 9.65e-6, 32, 0.2, "cosine")
+    assert (sft["epochs"], sft["lr"], sft["batch_size"], sft["dropout"], sft["lr_schedule"]) == (
+        16,
+        9.65e-6,
+        32,
+        0.2,
+        "cosine",
+    )
     assert (reward["epochs"], reward["lr"], reward["batch_size"]) == (1, 9e-6, 64)
     config = PPOConfig.from_json(ppo)
-    assert (config.episodes, config.epochs, config.minibatches, config.kl_coef, config.clip) == (512, 1, 8, 0.02, 0.2)
-    assert (config.gamma, config.lam, config.warmup_steps, config.ema_decay, config.value_lr) == (1.0, 0.95, 10, 0.992, 9e-6)
+    assert (config.episodes, config.epochs, config.minibatches, config.kl_coef, config.clip) == (
+        512,
+        1,
+        8,
+        0.02,
+        0.2,
+    )
+    assert (config.gamma, config.lam, config.warmup_steps, config.ema_decay, config.value_lr) == (
+        1.0,
+        0.95,
+        10,
+        0.992,
+        9e-6,
+    )
     assert (config.adam_beta1, config.adam_beta2, config.adam_eps) == (0.9, 0.95, 1e-5)
     assert config.iterations * config.episodes == 256_000
 
 
 def test_a_reward_function_is_no_setting_of_a_run(base: Path, tmp_path: Path) -> None:
-    run = load_run(tmp_path, "ppo", {**TEST, "no_eos_reward": None}, data={"train": prompts(3)}, inputs={"model": base})
+    run = load_run(
+        tmp_path, "ppo", {**TEST, "no_eos_reward": None}, data={"train": prompts(3)}, inputs={"model": base}
+    )
     result = train_ppo(run, lambda _prompts, answers: [float(len(answer)) for answer in answers])
     assert result["metrics"]["ppo/score"] == result["metrics"]["ppo/response_tokens"]

@@ -30,7 +30,14 @@ from training.core.report import read_rows
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("optimum")
     write_model(folder / "reference")
-    run = load_run(folder / "run", "ppo", SCHEDULE, data={"train": prompt_rows()}, inputs={"model": folder / "reference"}, seed=0)
+    run = load_run(
+        folder / "run",
+        "ppo",
+        SCHEDULE,
+        data={"train": prompt_rows()},
+        inputs={"model": folder / "reference"},
+        seed=0,
+    )
     train_ppo(run, RewardTable())
     return folder
 

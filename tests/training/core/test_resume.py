@@ -34,7 +34,14 @@ STAGES: dict[str, dict[str, Any]] = {
     "pretrain": {"steps": 8},
     "sft": {"epochs": 2, "dropout": 0.2, "lr_schedule": "cosine", "warmup_steps": 2},
     "reward": {"epochs": 2, "warmup_steps": 2},
-    "ppo": {"iterations": 6, "ema_decay": 0.9, "kl_target": 0.01, "kl_horizon": 50.0, "kl_budget": 50.0, "epochs": 2},
+    "ppo": {
+        "iterations": 6,
+        "ema_decay": 0.9,
+        "kl_target": 0.01,
+        "kl_horizon": 50.0,
+        "kl_budget": 50.0,
+        "epochs": 2,
+    },
 }
 
 
@@ -44,7 +51,10 @@ def options_of(kind: str, base: Path, reward_model: Path) -> dict[str, Any]:
     if kind == "reward":
         return {"data": {"train": rankings(18), "valid": rankings(4)}, "inputs": {"model": base}}
     if kind == "ppo":
-        return {"data": {"train": prompts(5), "valid": prompts(2)}, "inputs": {"model": base, "reward": reward_model}}
+        return {
+            "data": {"train": prompts(5), "valid": prompts(2)},
+            "inputs": {"model": base, "reward": reward_model},
+        }
     rows = [{"id": row["id"], "messages": row["messages"]} for row in demonstrations(10)]
     return {"data": {"train": rows, "valid": rows[:3]}}
 
@@ -104,7 +114,9 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     assert_same_run(whole, broken)
 
 
-def test_a_supervisor_may_move_the_checkpoint_to_a_new_attempt(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_supervisor_may_move_the_checkpoint_to_a_new_attempt(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = {**PRESETS["test"]["sft"], "save_every": 2}
     options = options_of("sft", base, base)
     whole = run_it(tmp_path / "whole", "sft", config, **options)
@@ -123,7 +135,13 @@ def test_a_supervisor_may_move_the_checkpoint_to_a_new_attempt(base: Path, tmp_p
 
 def test_kill_minus_nine_and_resume(base: Path, tmp_path: Path) -> None:
     """The real thing: a child process, SIGKILL whenever it happens to be past its first checkpoint, and a second child."""
-    config = {**PRESETS["test"]["sft"], "epochs": 60, "save_every": 5, "sample_every": 1000, "eval_every": 1000}
+    config = {
+        **PRESETS["test"]["sft"],
+        "epochs": 60,
+        "save_every": 5,
+        "sample_every": 1000,
+        "eval_every": 1000,
+    }
     options = options_of("sft", base, base)
     whole = run_it(tmp_path / "whole", "sft", config, **options)
     broken = tmp_path / "broken"
@@ -139,7 +157,13 @@ def test_kill_minus_nine_and_resume(base: Path, tmp_path: Path) -> None:
 
 
 def test_sigterm_leaves_a_checkpoint_and_exit_code_143(base: Path, tmp_path: Path) -> None:
-    config = {**PRESETS["test"]["sft"], "epochs": 1000, "save_every": 100_000, "sample_every": 100_000, "eval_every": 100_000}
+    config = {
+        **PRESETS["test"]["sft"],
+        "epochs": 1000,
+        "save_every": 100_000,
+        "sample_every": 100_000,
+        "eval_every": 100_000,
+    }
     child = start_child("sft", make_run(tmp_path, "sft", config, **options_of("sft", base, base)))
     wait_until(lambda: len(read_rows(tmp_path / "metrics.jsonl")) > 3 or child.poll() is not None)
     child.send_signal(signal.SIGTERM)
@@ -152,7 +176,13 @@ def test_sigterm_leaves_a_checkpoint_and_exit_code_143(base: Path, tmp_path: Pat
 
 
 def test_the_child_leaves_when_its_supervisor_is_gone(base: Path, tmp_path: Path) -> None:
-    config = {**PRESETS["test"]["sft"], "epochs": 1000, "save_every": 100_000, "sample_every": 100_000, "eval_every": 100_000}
+    config = {
+        **PRESETS["test"]["sft"],
+        "epochs": 1000,
+        "save_every": 100_000,
+        "sample_every": 100_000,
+        "eval_every": 100_000,
+    }
     reading, writing = os.pipe()
     path = make_run(tmp_path, "sft", config, **options_of("sft", base, base))
     child = start_child("sft", path, pass_fds=(reading,), env={"PRECEPTOR_HELD_FD": str(reading)})
@@ -166,7 +196,9 @@ def test_a_checkpoint_of_other_settings_is_refused(base: Path, tmp_path: Path) -
     config, options = {**PRESETS["test"]["sft"], "save_every": 2}, options_of("sft", base, base)
     run_it(tmp_path, "sft", config, **options)
     name = next(tmp_path.glob("step-*")).name
-    assert main(["sft", str(make_run(tmp_path, "sft", {**config, "lr": 0.5}, **options, resume_from=name))]) == 1
+    assert (
+        main(["sft", str(make_run(tmp_path, "sft", {**config, "lr": 0.5}, **options, resume_from=name))]) == 1
+    )
     assert json.loads((tmp_path / "error.json").read_text())["code"] == "checkpoint_mismatch"
 
 
@@ -196,7 +228,9 @@ def test_the_newest_checkpoints_are_kept(base: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.glob("step-*")) == ["step-10", "step-8"]
 
 
-def start_child(kind: str, run_json: Path, *, env: dict[str, str] | None = None, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+def start_child(
+    kind: str, run_json: Path, *, env: dict[str, str] | None = None, pass_fds: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
     """`python -m training.core` as a supervisor starts it: a session of its own, one thread."""
     return subprocess.Popen(
         [sys.executable, "-m", "training.core", kind, str(run_json)], cwd=ROOT, start_new_session=True, pass_fds=pass_fds,
@@ -209,5 +243,3 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
-
-

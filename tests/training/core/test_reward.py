@@ -33,7 +33,14 @@ def plackett_luce(count: int, seed: int, answers: int = 6) -> list[dict[str, Any
         order = sorted(range(answers), key=lambda k: -noisy[k])
         responses = [{"id": str(k), "content": text} for k, text in enumerate(texts)]
         ranks = {str(k): order.index(k) + 1 for k in range(answers)}
-        rows.append({"id": str(n), "prompt": [{"role": "user", "content": "?"}], "responses": responses, "ranks": ranks})
+        rows.append(
+            {
+                "id": str(n),
+                "prompt": [{"role": "user", "content": "?"}],
+                "responses": responses,
+                "ranks": ranks,
+            }
+        )
     return rows
 
 
@@ -43,7 +50,9 @@ def oracle(text: str) -> float:
 
 def bayes_accuracy(rows: list[dict[str, Any]]) -> float:
     margins = [
-        abs(oracle(a["content"]) - oracle(b["content"])) for row in rows for a, b in combinations(row["responses"], 2)
+        abs(oracle(a["content"]) - oracle(b["content"]))
+        for row in rows
+        for a, b in combinations(row["responses"], 2)
     ]
     return sum(1 / (1 + math.exp(-margin)) for margin in margins) / len(margins)
 
@@ -53,7 +62,13 @@ def test_it_reaches_the_bayes_limit_and_is_calibrated(tmp_path: Path) -> None:
     model = make_model(tmp_path / "model", vocab=261, width=48)
     valid = plackett_luce(200, seed=2)
     config = {"lr": 3e-3, "batch_size": 16, "warmup_steps": 5, "save_every": 1000, "eval_every": 1000}
-    run_it(tmp_path / "run", "reward", config, data={"train": plackett_luce(1200, seed=1), "valid": valid}, inputs={"model": model})
+    run_it(
+        tmp_path / "run",
+        "reward",
+        config,
+        data={"train": plackett_luce(1200, seed=1), "valid": valid},
+        inputs={"model": model},
+    )
     numbers = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
     # The limit is in expectation; 3,000 dependent pairs scatter by about a point around it.
     assert numbers["reward/valid_accuracy"] >= bayes_accuracy(valid) - 0.02
@@ -70,15 +85,27 @@ def test_demonstrations_score_zero_on_average(base: Path, tmp_path: Path) -> Non
     with torch.no_grad():
         rewards = torch.cat([model.rewards(torch.tensor([r.ids]), torch.ones(1, len(r.ids))) for r in rows])
     assert abs(float(rewards.mean())) < 1e-5
-    assert model.shift == json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]["reward/shift"] != 0
+    assert (
+        model.shift
+        == json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]["reward/shift"]
+        != 0
+    )
 
 
 def test_without_demonstrations_the_training_answers_score_zero(base: Path, tmp_path: Path) -> None:
-    run_it(tmp_path / "run", "reward", PRESETS["test"]["reward"], data={"train": rankings(12)}, inputs={"model": base})
+    run_it(
+        tmp_path / "run",
+        "reward",
+        PRESETS["test"]["reward"],
+        data={"train": rankings(12)},
+        inputs={"model": base},
+    )
     model, tokenizer = load_scalar(tmp_path / "run" / "model")
     write_rows(tmp_path / "train.jsonl", rankings(12))
     rows = read_rankings(tmp_path, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
-    assert mean_score(model, [a for row in rows for a in row.answers], 1000) - model.shift == pytest.approx(0, abs=1e-5)
+    assert mean_score(model, [a for row in rows for a in row.answers], 1000) - model.shift == pytest.approx(
+        0, abs=1e-5
+    )
 
 
 def test_the_saved_folder_scores_alike_in_transformers_itself(reward_model: Path) -> None:
@@ -87,7 +114,9 @@ def test_the_saved_folder_scores_alike_in_transformers_itself(reward_model: Path
     ids = torch.tensor([[9, 8, 7, 6, 5]])
     with torch.no_grad():
         raw = ours.rewards(ids, torch.ones_like(ids)) + ours.shift
-        assert float(theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits) == pytest.approx(float(raw), abs=1e-5)
+        assert float(theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits) == pytest.approx(
+            float(raw), abs=1e-5
+        )
 
 
 def test_sampled_token_ids_are_read_as_they_are(base: Path, tmp_path: Path) -> None:

@@ -35,7 +35,12 @@ def chain_rows(count: int, seed: int) -> list[dict[str, Any]]:
         while (state := rng.choices(range(7), CHAIN[state])[0]) != 6 and len(text) < 40:
             text += LETTERS[state]
         if text:
-            rows.append({"id": str(n), "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]})
+            rows.append(
+                {
+                    "id": str(n),
+                    "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}],
+                }
+            )
     return rows
 
 
@@ -56,16 +61,37 @@ def test_it_learns_a_known_chain_to_its_entropy(tmp_path: Path) -> None:
     """E5: held-out NLL within 0.05 nats of the demonstrators' own (a uniform guess is 0.8 above), the end of the answer included."""
     model = make_model(tmp_path / "model", vocab=261, width=48)
     valid = chain_rows(300, seed=2)
-    config = {"lr": 8e-3, "epochs": 2, "batch_size": 32, "eval_every": 1000, "sample_every": 1000, "save_every": 1000, "warmup_steps": 10}
-    run_it(tmp_path / "run", "sft", config, data={"train": chain_rows(8000, seed=1), "valid": valid}, inputs={"model": model})
+    config = {
+        "lr": 8e-3,
+        "epochs": 2,
+        "batch_size": 32,
+        "eval_every": 1000,
+        "sample_every": 1000,
+        "save_every": 1000,
+        "warmup_steps": 10,
+    }
+    run_it(
+        tmp_path / "run",
+        "sft",
+        config,
+        data={"train": chain_rows(8000, seed=1), "valid": valid},
+        inputs={"model": model},
+    )
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert chain_nll(valid) - 0.02 <= result["metrics"]["sft/valid_nll"] <= chain_nll(valid) + 0.05
 
 
 def test_only_the_last_answer_is_learned_and_its_eos_too(base: Path, tmp_path: Path) -> None:
     _, tokenizer = load_policy(base)
-    earlier = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Bye"}]
-    write_rows(tmp_path / "train.jsonl", [{"id": "1", "messages": [*earlier, {"role": "assistant", "content": "So long"}]}])
+    earlier = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "Bye"},
+    ]
+    write_rows(
+        tmp_path / "train.jsonl",
+        [{"id": "1", "messages": [*earlier, {"role": "assistant", "content": "So long"}]}],
+    )
     (row,) = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped())
     learned = row.ids[row.prompt_tokens :]
     assert learned[-1] == tokenizer.eos_token_id
@@ -81,7 +107,9 @@ def test_a_pad_that_is_eos_hides_no_eos_from_the_loss(base: Path, tmp_path: Path
     loss = sft.answer_nll(model, before, SFTConfig())
     tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.eos_token_id
-    after = sft.answer_nll(model, read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped()), SFTConfig())
+    after = sft.answer_nll(
+        model, read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped()), SFTConfig()
+    )
     assert torch.equal(loss, after)
     shorter = sft.answer_nll(model, [type(r)(r.id, r.ids[:-1], r.prompt_tokens) for r in before], SFTConfig())
     assert float(loss.detach()) > float(shorter.detach()) + 1  # The EOS has its share in the loss.
@@ -91,7 +119,10 @@ def test_dropout_is_on_the_residual_branches_only(base: Path) -> None:
     model, _ = load_policy(base)
     sft.use_dropout(model, 0.2)
     found = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
-    assert {name for name, p in found.items() if p} == {"transformer.h.0.attn.resid_dropout", "transformer.h.0.mlp.dropout"}
+    assert {name for name, p in found.items() if p} == {
+        "transformer.h.0.attn.resid_dropout",
+        "transformer.h.0.mlp.dropout",
+    }
     assert set(found.values()) == {0.0, 0.2}
 
 
@@ -133,7 +164,11 @@ def test_the_same_run_twice_gives_the_same_bytes(base: Path, tmp_path: Path) -> 
     data = {"train": demonstrations(16)}
     config = {**PRESETS["test"]["sft"], "dropout": 0.2}
     weights = [
-        (run_it(tmp_path / name, "sft", config, data=data, inputs={"model": base}) / "model" / "model.safetensors").read_bytes()
+        (
+            run_it(tmp_path / name, "sft", config, data=data, inputs={"model": base})
+            / "model"
+            / "model.safetensors"
+        ).read_bytes()
         for name in ("one", "two")
     ]
     assert weights[0] == weights[1]
