@@ -77,7 +77,7 @@ def new_batch(
 
 def add_tasks(batch: Batch, prompt_ids: Iterable[UUID]) -> list[Task]:
     """Tasks with their slots; prompts that the batch has already are passed over. Call inside a transaction."""
-    wanted = list(prompt_ids)
+    wanted = list(dict.fromkeys(prompt_ids))
     known = set(Task.objects.filter(batch=batch, prompt_id__in=wanted).values_list("prompt_id", flat=True))
     tasks = Task.objects.bulk_create(
         [

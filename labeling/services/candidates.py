@@ -90,13 +90,9 @@ def _check(batch: Batch, chunk: Sequence[Item]) -> None:
 
 
 def _add(batch: Batch, chunk: Sequence[Item]) -> int:
+    first = {prompt.pk: completions for prompt, completions in reversed(chunk)}
     tasks = {task.prompt_id: task.pk for task in add_tasks(batch, [prompt.pk for prompt, _ in chunk])}
-    rows = [
-        candidate
-        for prompt, completions in chunk
-        if prompt.pk in tasks
-        for candidate in candidates_of(tasks[prompt.pk], completions)
-    ]
+    rows = [one for prompt, task in tasks.items() for one in candidates_of(task, first[prompt])]
     Candidate.objects.bulk_create(rows, batch_size=CHUNK)
     return len(tasks)
 
