@@ -4,6 +4,7 @@
  */
 
 import { type LocalDraft, readDraft, removeDraft, writeDraft } from "@/lib/drafts/store";
+import { canonical } from "@/lib/json";
 
 export interface Saved<C> {
   content: C;
@@ -231,7 +232,7 @@ export function reconcile<C>(
   const mine: LocalDraft<C> = { ...kept, revision: server.revision };
   // Nobody else wrote since: what was typed here goes on.
   if (kept.revision === server.revision) return [mine, null];
-  if (JSON.stringify(kept.content) === JSON.stringify(server.content)) return [fromServer, null];
+  if (canonical(kept.content) === canonical(server.content)) return [fromServer, null];
   if (kept.changedAt >= server.savedAt) return [mine, { content: server.content, at: server.savedAt }];
   return [fromServer, { content: kept.content, at: kept.changedAt }];
 }

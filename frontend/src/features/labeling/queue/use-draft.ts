@@ -1,8 +1,9 @@
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { freshKey } from "@/api/client";
 import { draftTransport, savedOf } from "@/api/drafts";
 import type { Assignment, JsonObject } from "@/api/types";
 import { DraftSync, type Saved, type SyncView } from "@/lib/drafts/sync";
+import { canonical } from "@/lib/json";
 
 /** What is drafted for an answer: a correction starts from the answer, unless it was changed since. */
 function startOf<C extends JsonObject>(assignment: Assignment, answered: C | null): Saved<C> | null {
@@ -42,4 +43,25 @@ export function useDraft<C extends JsonObject>(user: string, assignment: Assignm
   }, [sync]);
 
   return { sync, view: view ?? sync.view, started: sync.view.content ?? answered };
+}
+
+/** Carry what is on the screen into the draft, and what came from elsewhere (another tab, the offered text) back. */
+export function useCarry<C extends JsonObject>(sync: DraftSync<C>, view: SyncView<C>, current: C, load: (content: C) => void): void {
+  const known = useRef<string | null>(null);
+  useEffect(() => {
+    const text = canonical(current);
+    const before = known.current;
+    known.current = text;
+    // The first time is what the screen began with.
+    if (before !== null && before !== text) sync.change(current);
+  });
+  useEffect(() => {
+    if (view.content === null) return;
+    const text = canonical(view.content);
+    if (text === known.current) return;
+    known.current = text;
+    load(view.content);
+    // Only another content loads; `load` itself is new with each render.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [view.content]);
 }

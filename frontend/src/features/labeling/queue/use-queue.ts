@@ -8,7 +8,7 @@ export type Queue =
   | { kind: "loading" }
   | { kind: "failed"; error: unknown }
   | { kind: "task"; assignment: Assignment }
-  | { kind: "empty"; empty: EmptyQueue };
+  | { kind: "empty"; empty: EmptyQueue; serial: number };
 
 interface Reports {
   onTaken: (assignment: Assignment | null, result: SubmitResult) => void;
@@ -18,10 +18,18 @@ interface Reports {
 const lease = (project_id: string, prefetch: boolean) =>
   body(api.POST("/api/v1/projects/{project_id}/tasks/next/", { params: { path: { project_id } }, body: { prefetch } }));
 
+let serial = 0;
+
 const toQueue = (next: NextTask): Queue => {
   if (next.assignment) return { kind: "task", assignment: next.assignment };
-  return { kind: "empty", empty: next.empty ?? { reason: "no_open_tasks", retry_after_s: null, detail: "" } };
+  serial += 1;
+  return { kind: "empty", empty: next.empty ?? { reason: "no_open_tasks", retry_after_s: null, detail: "" }, serial };
 };
+
+function taken(reports: Reports, assignment: Assignment | null, result: SubmitResult): void {
+  reports.onTaken(assignment, result);
+  void queryClient.invalidateQueries({ queryKey: ["my-work"] });
+}
 
 /**
  * The labeler's queue: one task open and one fetched ahead, so that the next one stands there at once. Answers are
@@ -68,19 +76,16 @@ export function useQueue(user: string, project: string, reports: Reports) {
   }, []);
 
   const send = useCallback(
-    async (id: string, answer: Pending, assignment: Assignment | null): Promise<SubmitResult | null> => {
+    async (id: string, answer: Pending, assignment: Assignment | null): Promise<void> => {
       let hasWaited = false;
       try {
         const result = await deliver(user, id, answer, () => {
           if (!hasWaited) setWaiting((count) => count + 1);
           hasWaited = true;
         });
-        report.current.onTaken(assignment, result);
-        void queryClient.invalidateQueries({ queryKey: ["my-work"] });
-        return result;
+        taken(report.current, assignment, result);
       } catch (error) {
         report.current.onRefused(id, error);
-        return null;
       } finally {
         if (hasWaited) setWaiting((count) => count - 1);
       }
@@ -88,21 +93,24 @@ export function useQueue(user: string, project: string, reports: Reports) {
     [user],
   );
 
+  /** Go on at once where nothing is left for the server to refuse; else wait for its word, and reject with its refusal. */
   const submit = useCallback(
-    async (assignment: Assignment, answer: Pending) => {
-      const next = swap();
-      if (next) {
+    async (assignment: Assignment, answer: Pending, isCertain: boolean) => {
+      if (isCertain && ahead.current) {
+        const next = swap();
         await send(assignment.id, answer, assignment);
-        await fetchAhead(next);
+        if (next) await fetchAhead(next);
         return;
       }
-      setQueue({ kind: "loading" });
-      const wanted = { ...answer, body: { ...answer.body, next: {} } };
-      const result = await send(assignment.id, wanted, assignment);
-      if (result?.next) show(result.next);
+      const wanted = ahead.current ? answer : { ...answer, body: { ...answer.body, next: {} } };
+      const result = await deliver(user, assignment.id, wanted);
+      taken(report.current, assignment, result);
+      const next = swap();
+      if (next) await fetchAhead(next);
+      else if (result.next) show(result.next);
       else await take();
     },
-    [fetchAhead, send, show, swap, take],
+    [fetchAhead, send, show, swap, take, user],
   );
 
   const skip = useCallback(
