@@ -53,7 +53,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _scores(path: Path) -> list[ScoreRow]:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return [
             ScoreRow(
                 completion_id=UUID(row["id"]),

@@ -1,0 +1,34 @@
+"""A real child process on a random model of about 100 thousand weights, supervised in this process."""
+
+import json
+
+import pytest
+
+from common.storage import default_store
+from tests.training.factories import demonstrations
+from training import runner
+from training.models import Metric, Run
+from training.places import attempt_folder
+from training.selectors.runs import log_of, metric_rows
+from training.services.snapshots import freeze
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_run_ends_in_exactly_one_version(project, asked, ana, queued):
+    demonstrations(project, ana, asked)
+    run = queued(snapshot=freeze(project=project, kind="sft"))
+    runner.execute(run.pk)
+    run = Run.objects.get(pk=run.pk)
+    assert (run.state, run.error) == ("succeeded", {}), log_of(run)
+    assert run.produced.kind == "sft"
+    assert run.produced.name == f"random-sft-{str(run.pk)[:8]}"
+    assert default_store().verify(run.produced.digest)
+    assert {link.role: link.parent_id for link in run.produced.parent_links.all()} == {"model": run.model_id}
+    steps = [row["step"] for row in metric_rows(run)]
+    assert steps == list(range(len(steps)))
+    assert Metric.objects.filter(run=run).last().values["sft/loss"] > 0
+    assert [(a.fence, a.state) for a in run.attempts.all()] == [(1, "succeeded")]
+    told = json.loads((attempt_folder(run.pk, 1) / "run.json").read_text())
+    assert set(told["inputs"]) == {"model", "dataset"}
+    assert "inputs/dataset/train.jsonl" in told["sha256"]
