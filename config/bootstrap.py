@@ -17,9 +17,9 @@ if not OLDEST <= sys.version_info[:2] <= NEWEST:
     for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
         path = shutil.which("python3.%d" % minor)  # noqa: UP031 - must parse in old versions
         if path:
-            os.execv(path, [path, "-m", "config.bootstrap"] + sys.argv[1:])  # noqa: RUF005, S606
+            os.execv(path, [path, "-m", "config.bootstrap"] + sys.argv[1:])  # noqa: RUF005, S606 - as above
     sys.exit(
-        "Preceptor needs Python 3.11, 3.12 or 3.13; this is %d.%d. Install one and run again, or name it: "  # noqa: UP031
+        "Preceptor needs Python 3.11, 3.12 or 3.13; this is %d.%d. Install one and run again, or name it: "  # noqa: UP031 - as above
         "make up PYTHON=/path/to/python3.12" % sys.version_info[:2]
     )
 

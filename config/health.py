@@ -90,7 +90,7 @@ def _migrations() -> str:
 @cache
 def _warm() -> str:
     # The first request imports the whole URLconf with its views (2 to 4 s): do it before people come.
-    get_resolver().url_patterns  # noqa: B018
+    get_resolver().url_patterns  # noqa: B018 - the reading imports
     get_resolver()._populate()
     return "ok"
 

@@ -2,7 +2,6 @@
 
 import os
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -139,11 +138,7 @@ SILENCED_SYSTEM_CHECKS = [
 # REST.
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.drf.PreceptorAuthentication"
-        if find_spec("accounts.drf")
-        else "rest_framework.authentication.SessionAuthentication"
-    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.drf.PreceptorAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["common.api.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["common.api.JSONRenderer"],

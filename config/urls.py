@@ -1,7 +1,5 @@
 """Addresses: REST below /api/v1/, probes, and the page for everything else."""
 
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView
 
@@ -15,7 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("version", health.version),
     path("metrics", health.metrics),
     path("api/schema/", SpectacularJSONAPIView.as_view()),
-    *(path("api/v1/", include(f"{app}.urls")) for app in APPS if find_spec(f"{app}.urls")),
+    *(path("api/v1/", include(f"{app}.urls")) for app in APPS),
     re_path(r"^(?:api|v1|static)(?:/|$)", pages.unknown_api),
     re_path(r"^", pages.shell),
 ]

@@ -9,8 +9,13 @@ import pytest
 from tests.architecture.source import ROOT, files, name, tree
 
 BROAD = {"Exception", "BaseException"}
-# The two edges where anything may come up: whatever a task or a part of the control loop throws is logged there.
-MOST_BROAD_EXCEPTS = 2
+# The edges of processes, where anything may come up and must end as a row or a file that a person can read.
+EDGES = {
+    "inference/runner.py",  # a sampling job fails, the sampler lives on
+    "training/control.py",  # one part of the loop fails, the others go on
+    "training/core/__main__.py",  # error.json, whatever it was
+    "training/runner/supervisor.py",  # a run fails, the worker lives on
+}
 
 GATES = {
     r"\btorch\.load\b": "pickle runs code; weights are safetensors",
@@ -57,24 +62,26 @@ EXAMPLES = [
 ]  # fmt: skip
 
 
-def test_broad_excepts_stand_only_at_the_edges():
+def test_broad_excepts_stand_only_at_the_edges_and_once_in_each():
     found = [
-        f"{name(path)}:{node.lineno}"
+        name(path)
         for path in files()
         for node in ast.walk(tree(path))
         if isinstance(node, ast.ExceptHandler) and is_broad(node) and not raises_again(node)
     ]
-    assert len(found) <= MOST_BROAD_EXCEPTS, found
+    assert sorted(set(found) - EDGES) == []
+    assert len(found) == len(set(found)), found
 
 
-def test_every_exception_to_a_rule_gives_its_reason():
-    bare = re.compile(r"# (noqa|type: ignore)(:? ?\[?[A-Za-z0-9, -]*\]?)?\s*$", re.MULTILINE)
-    obvious = {"PLW0603", "F401", "E402", "F403", "S603", "S606", "S310", "T201"}
-    hits = []
-    for path in files():
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if bare.search(line) and not any(code in line for code in obvious):
-                hits.append(f"{name(path)}:{number}: {line.strip()}")
+def test_every_exception_to_a_lint_rule_gives_its_reason():
+    bare = re.compile(r"# noqa(: ?[A-Z0-9, ]+)?$")
+    obvious = re.compile(r"# noqa: (F401|E402|S603|S606|S310|FBT001|E731)$")
+    hits = [
+        f"{name(path)}:{number}: {line.strip()}"
+        for path in files()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if bare.search(line) and not obvious.search(line)
+    ]
     assert hits == []
 
 

@@ -1,11 +1,11 @@
-import secrets
+import hashlib
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.env import Environment
 
-KEY = secrets.token_urlsafe(64)
+KEY = hashlib.sha512(b"a key of the tests").hexdigest()
 
 
 @pytest.fixture
