@@ -102,9 +102,7 @@ def test_odd_usernames_are_refused(client_of, eva, members, username):
     assert answer.json()["errors"][0]["field"] == "username"
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("is_staff", True), ("role", "owner"), ("pool", "x")]
-)
+@pytest.mark.parametrize(("field", "value"), [("is_staff", True), ("role", "owner"), ("pool", "x")])
 def test_nothing_else_can_be_set(client_of, eva, members, field, value):
     answer = client_of(eva).post(members, {"username": "mia", "role": "labeler", field: value})
     assert answer.status_code == 400
