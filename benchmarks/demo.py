@@ -100,9 +100,14 @@ def follow(
             return found
         if state in ENDED:
             raise RuntimeError(f"the round ended as {state}: {found['reason']}")
-        if state in ("demonstrating", "ranking") and sum(person.work(at_most=50) for person in people):
+        if state in ("demonstrating", "ranking") and work(people):
             continue
         time.sleep(2)
+
+
+def work(people: list[SimulatedPerson]) -> int:
+    """One turn of each labeler; how many answers it were."""
+    return sum([person.work(at_most=50) for person in people])
 
 
 def judge(product: Product, admin: Client, project: str, finished: JSON) -> Outcome:

@@ -1,17 +1,19 @@
 """The demo projects, and the archive that they come from."""
 
 import gzip
+from collections import Counter
 
 import orjson
 import pytest
 from django.db import transaction
 
 from accounts.models import Project, User
-from labeling.models import Prompt, RankedItem, Ranking
+from labeling.models import Prompt, RankedItem, Ranking, Task
 from labeling.services.batches import open_demonstration_batch
 from labeling.simulated import simulate_batch, simulated_labelers
 from tests.labeling.factories import PromptFactory, RankingFactory, ranking_batch
 from training.demo.archive import ROWS, read_archive, write_archive
+from training.demo.real_rankings import make_real_rankings
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +28,9 @@ def answered_project(name="Small"):
     for number in range(3):
         PromptFactory(project=project, text=f"Write a short poem about the moon for Mia. {number}")
     prompts = Prompt.objects.filter(project=project)
-    simulate_batch(batch=open_demonstration_batch(project=project, prompts=prompts, quota=2), labelers=labelers)
+    simulate_batch(
+        batch=open_demonstration_batch(project=project, prompts=prompts, quota=2), labelers=labelers
+    )
     simulate_batch(batch=ranking_batch(project, tasks=2, texts=("a", "a", "b"), overlap=2), labelers=labelers)
     return project
 
@@ -37,7 +41,9 @@ def archived(target):
         with transaction.atomic():
             project = answered_project()
             write_archive(project=project, target=target)
-            ranked = list(RankedItem.objects.order_by("ranking_id", "candidate_id").values_list("ranking_id", "rank"))
+            ranked = list(
+                RankedItem.objects.order_by("ranking_id", "candidate_id").values_list("ranking_id", "rank")
+            )
             raise Rollback
     except Rollback:
         return project.pk, ranked
@@ -56,7 +62,10 @@ def test_an_archive_brings_the_same_project_back(tmp_path):
     assert bytes(project.salt) == b"s" * 32
     assert project.demonstrations.count() == 2
     assert Ranking.objects.filter(project=project, is_synthetic=True).count() == 4
-    assert list(RankedItem.objects.order_by("ranking_id", "candidate_id").values_list("ranking_id", "rank")) == ranked
+    assert (
+        list(RankedItem.objects.order_by("ranking_id", "candidate_id").values_list("ranking_id", "rank"))
+        == ranked
+    )
     assert {member.user.is_synthetic for member in project.memberships.all()} == {True}
 
 
@@ -97,3 +106,14 @@ def test_answers_of_people_are_never_shipped(tmp_path):
     RankingFactory(task__project=project, task__batch__project=project, project=project)
     with pytest.raises(ValueError, match="rankings of people"):
         write_archive(project=project, target=tmp_path / "a")
+
+
+def test_real_rankings_are_imported_once_and_wait_for_own_labelers_too(eva):
+    project = make_real_rankings(actor=eva)
+    assert project.rankings.count() > 250
+    assert not project.rankings.filter(is_synthetic=True).exists()
+    states = Counter(Task.objects.filter(project=project).values_list("state", flat=True))
+    assert states["complete"] == 170
+    assert 160 <= states["open"] <= 170  # where all answers read the same there is nothing to rank
+    assert make_real_rankings(actor=eva).pk == project.pk
+    assert Project.objects.filter(name=project.name).count() == 1

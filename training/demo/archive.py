@@ -119,6 +119,8 @@ def read_archive(source: Path) -> Project:
             elif not loader.row(entry["table"], entry["row"]):
                 break
     loader.finish()
+    if loader.project is None:
+        raise ValueError(f"{ROWS} holds no project; restore it from the repository.")
     return Project.objects.get(pk=loader.project)
 
 
