@@ -87,6 +87,14 @@ async def async_user(request: HttpRequest) -> User:
     return identity.user
 
 
+def user_of(request: Any) -> User:
+    """Who sends a DRF request, for views that let nobody else in. Raises Unauthenticated."""
+    user = request.user
+    if not isinstance(user, User):
+        raise Unauthenticated
+    return user
+
+
 def require_scope(asker: Any, scope: str) -> None:
     """Raise ScopeMissing if `asker` (a DRF request, a token, or None for a session) lacks `scope`."""
     token = asker if asker is None or isinstance(asker, ApiToken) else getattr(asker, "auth", None)

@@ -59,7 +59,7 @@ class PreceptorAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ig
     """How the schema describes the two ways in."""
 
     target_class = "accounts.drf.PreceptorAuthentication"
-    name = ("session", "token")
+    name: str | list[str] = ["session", "token"]  # noqa: RUF012 - an attribute of the base class
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
         """OpenAPI security schemes."""

@@ -27,7 +27,8 @@ def next_candidates(texts: Sequence[str], n: int) -> range:
 def keep(texts: Mapping[int, str], n: int) -> list[int]:
     """The n candidates to keep, in order: the first of every different text, then repetitions by their number."""
     seen: set[str] = set()
-    first, again = [], []
+    first: list[int] = []
+    again: list[int] = []
     for candidate in sorted(texts):
         text = normalised(texts[candidate])
         (again if text in seen else first).append(candidate)

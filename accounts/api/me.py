@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts.access import may_create_projects, project_for
 from accounts.api.serializers import LANGUAGES, MeOut, NewTokenOut, TokenOut
-from accounts.auth import SCOPES
+from accounts.auth import SCOPES, user_of
 from accounts.models import User
 from accounts.selectors import my_memberships, tokens_of
 from accounts.services import create_token, revoke_token, update_profile
@@ -64,13 +64,13 @@ class Me(APIView):
     @extend_schema(operation_id="get_me", responses=MeOut)
     def get(self, request: Request) -> Response:
         """Name, language and memberships."""
-        return Response(me(request.user))
+        return Response(me(user_of(request)))
 
     @extend_schema(operation_id="update_me", request=MeIn, responses=MeOut)
     def patch(self, request: Request) -> Response:
         """Change one's name or language."""
         body = MeIn.parse(request.data)
-        return Response(me(update_profile(user=request.user, **body)))
+        return Response(me(update_profile(user=user_of(request), **body)))
 
 
 class Tokens(APIView):
@@ -79,7 +79,7 @@ class Tokens(APIView):
     @extend_schema(operation_id="list_tokens", responses=TokenOut(many=True))
     def get(self, request: Request) -> Response:
         """All that were not revoked, newest first; a secret is never shown again."""
-        return Response(TokenOut(tokens_of(request.user), many=True).data)
+        return Response(TokenOut(tokens_of(user_of(request)), many=True).data)
 
     @extend_schema(operation_id="create_token", request=TokenIn, responses={201: NewTokenOut})
     def post(self, request: Request) -> Response:
@@ -88,7 +88,7 @@ class Tokens(APIView):
         body = TokenIn.parse(request.data)
         project = project_for(request.user, body["project"]) if body["project"] else None
         token, secret = create_token(
-            user=request.user,
+            user=user_of(request),
             name=body["name"],
             scopes=body["scopes"],
             project=project,
@@ -104,10 +104,10 @@ class Token(APIView):
     def delete(self, request: Request, token_id: UUID) -> Response:
         """Revoke it; the next request with it is refused."""
         _refuse_tokens(request)
-        token = tokens_of(request.user).filter(pk=token_id).first()
+        token = tokens_of(user_of(request)).filter(pk=token_id).first()
         if token is None:
             raise NotFound
-        revoke_token(token=token, actor=request.user)
+        revoke_token(token=token, actor=user_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

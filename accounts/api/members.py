@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from accounts.access import project_for
 from accounts.api.serializers import InvitedOut, LinkOut, MemberOut
+from accounts.auth import user_of
 from accounts.models import Pool, Role
 from accounts.selectors import members_of
 from accounts.services import change_member, invite, link_for_member, remove_member
@@ -24,7 +25,9 @@ class InviteIn(StrictSerializer):
     role = serializers.ChoiceField(choices=Role.choices)
     pool = serializers.ChoiceField(choices=Pool.choices, required=False, default=Pool.TRAIN)
     is_synthetic = serializers.BooleanField(
-        required=False, default=False, help_text="A program that labels; everything it answers carries the mark."
+        required=False,
+        default=False,
+        help_text="A program that labels; everything it answers carries the mark.",
     )
 
 
@@ -47,7 +50,7 @@ class Members(APIView):
         """Make a person a member; a new person is made, with a sign-in link that is shown once (admins)."""
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
         body = InviteIn.parse(request.data)
-        member, link = invite(project=project, actor=request.user, **body)
+        member, link = invite(project=project, actor=user_of(request), **body)
         return Response(
             {"member": MemberOut(member).data, "sign_in_link": link}, status=status.HTTP_201_CREATED
         )
@@ -62,14 +65,14 @@ class Member(APIView):
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
         body = MemberIn.parse(request.data)
         return Response(
-            MemberOut(change_member(project=project, user_id=user_id, actor=request.user, **body)).data
+            MemberOut(change_member(project=project, user_id=user_id, actor=user_of(request), **body)).data
         )
 
     @extend_schema(operation_id="remove_member", responses={204: None})
     def delete(self, request: Request, project_id: UUID, user_id: UUID) -> Response:
         """End the membership (admins); what the person did stays."""
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
-        remove_member(project=project, user_id=user_id, actor=request.user)
+        remove_member(project=project, user_id=user_id, actor=user_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -80,5 +83,5 @@ class MemberLink(APIView):
     def post(self, request: Request, project_id: UUID, user_id: UUID) -> Response:
         """A sign-in link, shown once (admins; not for people who also work where you are no admin)."""
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
-        link = link_for_member(project=project, user_id=user_id, actor=request.user)
+        link = link_for_member(project=project, user_id=user_id, actor=user_of(request))
         return Response({"sign_in_link": link}, status=status.HTTP_201_CREATED)

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from accounts.access import membership_for, project_for
 from accounts.api.serializers import EventOut, ProjectDetailOut, ProjectOut
+from accounts.auth import user_of
 from accounts.models import Event, Membership, Role
 from accounts.selectors import actors_of, events_of, my_memberships, project_overviews
 from accounts.services import change_project
@@ -54,7 +55,7 @@ class ProjectDetail(APIView):
         """Change name, description or guidelines (admins); new guidelines get the next version."""
         membership = membership_for(request.user, project_id, at_least=Role.ADMIN)
         body = ProjectChangeIn.parse(request.data)
-        membership.project = change_project(project=membership.project, actor=request.user, **body)
+        membership.project = change_project(project=membership.project, actor=user_of(request), **body)
         return Response(project_detail(membership))
 
 

@@ -121,4 +121,4 @@ class EventOut(Out):
     kind = serializers.CharField()
     subject = serializers.CharField()
     actor = ActorOut(allow_null=True)
-    data = serializers.JSONField()
+    data = serializers.JSONField()  # type: ignore[assignment]  # a field of the event, not the serializer's own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -133,7 +134,7 @@ def invite(
 
 @transaction.atomic
 def change_member(
-    *, project: Project, user_id: object, actor: User, role: str | None = None, pool: str | None = None
+    *, project: Project, user_id: UUID, actor: User, role: str | None = None, pool: str | None = None
 ) -> Membership:
     """Set role or pool. Raises NotFound or LastAdmin."""
     member = _locked_member(project, user_id)
@@ -155,7 +156,7 @@ def change_member(
 
 
 @transaction.atomic
-def remove_member(*, project: Project, user_id: object, actor: User) -> None:
+def remove_member(*, project: Project, user_id: UUID, actor: User) -> None:
     """End a membership; what the person did stays. Raises NotFound or LastAdmin."""
     member = _locked_member(project, user_id)
     _keep_an_admin(project, member)
@@ -164,7 +165,7 @@ def remove_member(*, project: Project, user_id: object, actor: User) -> None:
 
 
 @transaction.atomic
-def link_for_member(*, project: Project, user_id: object, actor: User) -> str:
+def link_for_member(*, project: Project, user_id: UUID, actor: User) -> str:
     """A fresh sign-in link for a member. Raises NotFound or NotYoursToSignIn."""
     member = _locked_member(project, user_id)
     if not may_sign_in_for(actor, member.user):
@@ -182,7 +183,7 @@ def may_sign_in_for(actor: User, user: User) -> bool:
     return not Membership.objects.filter(user=user).exclude(project__in=administered.values("pk")).exists()
 
 
-def _locked_member(project: Project, user_id: object) -> Membership:
+def _locked_member(project: Project, user_id: UUID) -> Membership:
     # The project's row is the lock: two admins who demote each other at once must not leave none.
     Project.objects.select_for_update().get(pk=project.pk)
     member = Membership.objects.select_related("user").filter(project=project, user_id=user_id).first()

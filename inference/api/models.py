@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.access import object_for, project_for
+from accounts.auth import user_of
 from accounts.facts import facts
 from accounts.models import Role
 from common.api import StrictSerializer
@@ -34,7 +35,7 @@ def render(versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
 
 
 def _row(version: ModelVersion, known: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in VersionOut().fields if name not in ("parents", "made_by", "round")]
+    names = {str(name) for name in VersionOut().fields} - {"parents", "made_by", "round"}
     return {
         **{name: getattr(version, name) for name in names},
         "parents": [
@@ -84,7 +85,7 @@ class Promote(APIView):
         """Make it the current policy; the one before is retired (admins). Again is free of effect."""
         version = version_for(request, version_id, at_least=Role.ADMIN)
         body = PromoteIn.parse(request.data or {})
-        promote(version=version, actor=request.user, reason=body["note"])
+        promote(version=version, actor=user_of(request), reason=body["note"])
         return Response(render([version_for(request, version_id)])[0])
 
 

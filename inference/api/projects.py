@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from accounts.access import may_create_projects, membership_for
 from accounts.api.projects import ProjectList, project_detail
 from accounts.api.serializers import ProjectDetailOut
+from accounts.auth import user_of
 from accounts.services import create_project
 from common.api import StrictSerializer
 from common.errors import Forbidden
@@ -44,8 +45,8 @@ class Projects(ProjectList):
         body = ProjectIn.parse(request.data)
         base_model = body.pop("base_model")
         with transaction.atomic():
-            project = create_project(creator=request.user, **body)
-            register_base_model(project=project, base_name=base_model, actor=request.user)
+            project = create_project(creator=user_of(request), **body)
+            register_base_model(project=project, base_name=base_model, actor=user_of(request))
         return Response(
             project_detail(membership_for(request.user, project.pk)), status=status.HTTP_201_CREATED
         )

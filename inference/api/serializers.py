@@ -50,7 +50,7 @@ class VersionOut(VersionRefOut):
 class NodeOut(Out):
     id = serializers.CharField()
     type = serializers.ChoiceField(choices=["version", "run", "snapshot", "labelers"])
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of the node, not the serializer's own
     kind = serializers.CharField(required=False)
     stage = serializers.CharField(required=False)
     state = serializers.CharField(required=False)
