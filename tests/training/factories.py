@@ -17,7 +17,18 @@ from labeling.services.assignment import next_assignment
 from labeling.services.submissions import submit_demonstration, submit_ranking
 from tests.factories import CompletionFactory, ProjectFactory, VersionFactory
 from tests.labeling.factories import DemonstrationFactory, TaskFactory, ranking_batch
-from training.models import Attempt, Evaluation, Metric, Round, Run, RunKind, Score, Snapshot, SnapshotItem, SnapshotKind
+from training.models import (
+    Attempt,
+    Evaluation,
+    Metric,
+    Round,
+    Run,
+    RunKind,
+    Score,
+    Snapshot,
+    SnapshotItem,
+    SnapshotKind,
+)
 from training.recipe import Recipe
 
 
@@ -28,7 +39,9 @@ class RoundFactory(factory.django.DjangoModelFactory[Round]):
     project = factory.SubFactory(ProjectFactory)
     number = factory.Sequence(lambda n: n + 1)
     recipe = factory.LazyFunction(lambda: Recipe.parse({}).to_json())
-    opponent = factory.SubFactory(VersionFactory, project=factory.SelfAttribute("..project"), kind=VersionKind.BASE)
+    opponent = factory.SubFactory(
+        VersionFactory, project=factory.SelfAttribute("..project"), kind=VersionKind.BASE
+    )
 
 
 class SnapshotFactory(factory.django.DjangoModelFactory[Snapshot]):
@@ -39,7 +52,9 @@ class SnapshotFactory(factory.django.DjangoModelFactory[Snapshot]):
     kind = SnapshotKind.SFT
     digest = factory.Sequence(lambda n: hashlib.sha256(f"folder {n}".encode()).hexdigest())
     content_sha256 = factory.Sequence(lambda n: hashlib.sha256(f"snapshot {n}".encode()).hexdigest())
-    counts = factory.LazyFunction(lambda: {"rows": {"train": 3, "valid": 0, "heldout": 0}, "total": 3, "labelers": 2})
+    counts = factory.LazyFunction(
+        lambda: {"rows": {"train": 3, "valid": 0, "heldout": 0}, "total": 3, "labelers": 2}
+    )
     as_of = factory.LazyFunction(now)
 
 
@@ -59,7 +74,9 @@ class RunFactory(factory.django.DjangoModelFactory[Run]):
     project = factory.SubFactory(ProjectFactory)
     kind = RunKind.SFT
     config = factory.LazyFunction(lambda: Recipe.parse({"sft": {"preset": "test"}}).config("sft"))
-    model = factory.SubFactory(VersionFactory, project=factory.SelfAttribute("..project"), kind=VersionKind.BASE)
+    model = factory.SubFactory(
+        VersionFactory, project=factory.SelfAttribute("..project"), kind=VersionKind.BASE
+    )
 
 
 class AttemptFactory(factory.django.DjangoModelFactory[Attempt]):
@@ -106,11 +123,15 @@ def prompts(project: Project, *, train: int = 0, valid: int = 0, heldout: int = 
     return Prompt.objects.bulk_create(made)
 
 
-def demonstrations(project: Project, labeler: User, made: list[Prompt], **changes: Any) -> list[Demonstration]:
+def demonstrations(
+    project: Project, labeler: User, made: list[Prompt], **changes: Any
+) -> list[Demonstration]:
     """One answer of `labeler` to each prompt."""
     return [
         DemonstrationFactory.create(
-            task=TaskFactory(project=project, batch__project=project, batch__kind=TaskKind.DEMONSTRATION, prompt=prompt),
+            task=TaskFactory(
+                project=project, batch__project=project, batch__kind=TaskKind.DEMONSTRATION, prompt=prompt
+            ),
             project=project,
             labeler=labeler,
             text=f"Dear friend, this answers prompt {number}.",
@@ -135,13 +156,22 @@ def answer_all(
         found = next_assignment(project=project, labeler=labeler)["assignment"]
         if found is None:
             return number
-        answer(Assignment.objects.get(pk=found["id"]), found, order or shown_order, f"Dear friend {number}, all is well.")
+        answer(
+            Assignment.objects.get(pk=found["id"]),
+            found,
+            order or shown_order,
+            f"Dear friend {number}, all is well.",
+        )
     return at_most
 
 
 def answer(assignment: Assignment, found: Any, order: Callable[[Any], Any], text: str) -> None:
     """Answer one task through the services, as a person would."""
-    common: dict[str, Any] = {"assignment": assignment, "key": f"key-{assignment.pk}", "fingerprint": "0" * 64}
+    common: dict[str, Any] = {
+        "assignment": assignment,
+        "key": f"key-{assignment.pk}",
+        "fingerprint": "0" * 64,
+    }
     if found["kind"] == TaskKind.DEMONSTRATION:
         submit_demonstration(text=text, **common)
     else:
@@ -151,4 +181,3 @@ def answer(assignment: Assignment, found: Any, order: Callable[[Any], Any], text
 def shown_order(found: Any) -> list[list[str]]:
     """The candidates as they were shown, no ties."""
     return [[one["id"]] for one in found["candidates"]]
-

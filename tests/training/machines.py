@@ -34,7 +34,9 @@ def sampled(job: SamplingJob, *, say: str = "Dear friend") -> None:
         for number in range(request.n)
     ]
     Completion.objects.bulk_create(made)
-    SamplingJob.objects.filter(pk=job.pk).update(state="done", finished=len(made), started_at=now(), ended_at=now())
+    SamplingJob.objects.filter(pk=job.pk).update(
+        state="done", finished=len(made), started_at=now(), ended_at=now()
+    )
 
 
 def trained(run: Run, weights: Path, **metrics: float) -> Run:
@@ -68,7 +70,9 @@ def failed(run: Run) -> None:
     """The run has failed."""
     fence = claim_run(run.pk)
     assert fence is not None
-    fail_run(run_id=run.pk, fence=fence, code="nan_loss", message="The loss is nan.", remedy="Lower the rate.")
+    fail_run(
+        run_id=run.pk, fence=fence, code="nan_loss", message="The loss is nan.", remedy="Lower the rate."
+    )
 
 
 def run_of(round_: Round, kind: str) -> Run:

@@ -63,7 +63,9 @@ def test_ppo_answers_are_as_long_as_the_ranked_ones_and_within_the_budget():
     assert recipe.config("ppo")["max_new_tokens"] == 33
     assert recipe.config("ppo")["kl_budget"] == 5.0
     assert Recipe.parse({"ppo": {"max_new_tokens": 9}}).config("ppo")["max_new_tokens"] == 9
-    assert Recipe.parse({"kl_budget": None, "ppo": {"preset": "instructgpt"}}).config("ppo")["kl_budget"] is None
+    assert (
+        Recipe.parse({"kl_budget": None, "ppo": {"preset": "instructgpt"}}).config("ppo")["kl_budget"] is None
+    )
 
 
 def test_the_next_step_is_the_next_one_of_the_recipe():

@@ -104,7 +104,9 @@ def test_the_second_round_starts_from_the_promoted_policy(opened, guide, eva):
     first = guide.to(opened(automatic=True), "review")
     rounds.promote(round=first, actor=eva)
     assert current_policy(first.project) == first.candidate
-    second = opened(automatic=True, steps=["sampling", "ranking", "training_reward", "training_policy", "evaluating"])
+    second = opened(
+        automatic=True, steps=["sampling", "ranking", "training_reward", "training_policy", "evaluating"]
+    )
     second = guide.to(second, "review")
     assert second.state == "review", second.reason
     assert (second.opponent, second.sft) == (first.candidate, first.sft)
@@ -196,7 +198,9 @@ def test_too_far_from_the_reference_stops_the_round_and_keeps_the_numbers(opened
 
 def test_a_failed_sampling_job_stops_the_round_and_a_retry_asks_again(opened, guide, eva):
     round_ = guide.to(opened(automatic=True), "sampling")
-    SamplingJob.objects.filter(pk=round_.sampling_job_id).update(state="failed", reason="The sampler died 3 times.")
+    SamplingJob.objects.filter(pk=round_.sampling_job_id).update(
+        state="failed", reason="The sampler died 3 times."
+    )
     round_ = ticked(round_)
     assert round_.state == "failed"
     assert "The sampler died 3 times." in round_.reason
@@ -215,7 +219,9 @@ def test_nothing_to_learn_from_stops_the_round(opened, project, asked, ana):
 
 def test_the_evaluation_is_a_fair_comparison(opened, guide):
     round_ = guide.to(opened(automatic=True), "review")
-    keys = [set(job.requests.values_list("key", flat=True)) for job in (round_.candidate_job, round_.opponent_job)]
+    keys = [
+        set(job.requests.values_list("key", flat=True)) for job in (round_.candidate_job, round_.opponent_job)
+    ]
     assert keys[0] == keys[1]
     assert round_.candidate_job.params == round_.opponent_job.params
     splits = set(round_.project.prompts.filter(digest__in=keys[0]).values_list("split", flat=True))

@@ -22,7 +22,16 @@ from training.services.attempts import (
     record_metrics,
     release_run,
 )
-from training.services.runs import MAX_TRIES, NotRetryable, RunAlive, RunEnded, cancel_run, reap_runs, retry_run, ring_again
+from training.services.runs import (
+    MAX_TRIES,
+    NotRetryable,
+    RunAlive,
+    RunEnded,
+    cancel_run,
+    reap_runs,
+    retry_run,
+    ring_again,
+)
 from training.states import RUN_MOVES, RunState
 
 pytestmark = pytest.mark.django_db
@@ -102,11 +111,16 @@ def test_who_was_replaced_changes_nothing(run, clock, outcome):
 
 def test_metrics_are_rows_and_the_last_one_moves_the_run(run):
     claim_run(run.pk)
-    rows = [{"step": n, "time": 1.0, "progress": n / 4, "eta_s": 9.0 - n, "sft/loss": 3.0 - n} for n in (1, 2)]
+    rows = [
+        {"step": n, "time": 1.0, "progress": n / 4, "eta_s": 9.0 - n, "sft/loss": 3.0 - n} for n in (1, 2)
+    ]
     record_metrics(run_id=run.pk, fence=1, rows=rows, checkpoint="attempt-1/step-2")
     run.refresh_from_db()
     assert (run.step, run.progress, run.eta_seconds, run.checkpoint) == (2, 0.5, 7.0, "attempt-1/step-2")
-    assert list(Metric.objects.filter(run=run).order_by("step").values_list("step", "fence")) == [(1, 1), (2, 1)]
+    assert list(Metric.objects.filter(run=run).order_by("step").values_list("step", "fence")) == [
+        (1, 1),
+        (2, 1),
+    ]
 
 
 def test_the_same_rows_twice_are_stored_once(run):
@@ -148,7 +162,9 @@ def test_names_follow_chain_kind_and_round(project, queued, base, outcome):
         run = queued(round=round_)
         changed = {**outcome.result, "metrics": {"again": 1.0}}
         claim_run(run.pk)
-        finished = finish_run(run_id=run.pk, fence=1, outcome=Outcome(result=changed, model=other(outcome.model, expected)))
+        finished = finish_run(
+            run_id=run.pk, fence=1, outcome=Outcome(result=changed, model=other(outcome.model, expected))
+        )
         assert finished.produced.name == expected
 
 
@@ -229,7 +245,9 @@ def test_a_silent_run_that_was_to_be_cancelled_is_cancelled(run, clock, eva):
 
 def test_a_stopped_worker_costs_no_try(run):
     claim_run(run.pk)
-    release_run(run_id=run.pk, fence=1, code="worker_stopped", message="The worker was stopped.", counts=False)
+    release_run(
+        run_id=run.pk, fence=1, code="worker_stopped", message="The worker was stopped.", counts=False
+    )
     run.refresh_from_db()
     assert (run.state, run.tries) == ("queued", 0)
 
@@ -249,9 +267,13 @@ def test_a_lost_message_is_sent_again(queued, clock, empty_queues):
 
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_sent_when_the_transaction_is_rolled_back(queued, empty_queues):
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        queued()
-        raise ZeroDivisionError
+    def launch_and_fail():
+        with transaction.atomic():
+            queued()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        launch_and_fail()
     assert waiting() == 0
     assert not Run.objects.exists()
 
@@ -296,5 +318,3 @@ def test_every_change_of_state_is_an_event(run, outcome):
     finish_run(run_id=run.pk, fence=1, outcome=outcome)
     kinds = list(Event.objects.filter(subject=f"run:{run.pk}").order_by("id").values_list("kind", flat=True))
     assert kinds == ["run.queued", "run.claimed", "run.succeeded"]
-
-

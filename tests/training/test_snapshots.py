@@ -106,7 +106,9 @@ def test_every_row_is_an_item_with_the_hash_of_its_line(project, asked, ana):
         for line in (folder / f"{split}.jsonl").read_bytes().splitlines()
     }
     assert {item.content_sha256 for item in snapshot.items.all()} == written
-    assert {item.answer_id for item in snapshot.items.all()} == set(Demonstration.objects.values_list("pk", flat=True))
+    assert {item.answer_id for item in snapshot.items.all()} == set(
+        Demonstration.objects.values_list("pk", flat=True)
+    )
 
 
 def test_hostile_text_comes_out_as_it_went_in(project, ana):
@@ -140,7 +142,9 @@ def test_two_at_once_make_one(project, ana):
     prompts(project, train=30)
     found = []
     threads = [
-        threading.Thread(target=in_thread, args=(lambda: found.append(freeze(project=project, kind="prompts")),))
+        threading.Thread(
+            target=in_thread, args=(lambda: found.append(freeze(project=project, kind="prompts")),)
+        )
         for _ in range(4)
     ]
     for thread in threads:
