@@ -132,6 +132,7 @@ DJANGO_VITE = {
 }
 SILENCED_SYSTEM_CHECKS = [
     "django_vite.W001",  # Before the first build there is no manifest; config/pages.py says so in words.
+    "security.W002",  # config/security.py sets X-Frame-Options.
     "security.W003",  # DRF checks CSRF itself where a session authenticates.
 ]
 
@@ -164,6 +165,19 @@ SPECTACULAR_SETTINGS = {
         "config.schema.declare_errors",
     ],
     "OAS_VERSION": "3.1.0",
+    # Fields called "kind" and "state" are many; each gets the name of its own list.
+    "ENUM_NAME_OVERRIDES": {
+        "VersionKindEnum": "inference.models.VersionKind",
+        "JobStateEnum": "inference.states.JobState",
+        "StageEnum": "inference.states.Stage",
+        "TaskKindEnum": "labeling.models.TaskKind",
+        "AssignmentStateEnum": "labeling.states.AssignmentState",
+        "SnapshotKindEnum": "training.models.SnapshotKind",
+        "RunKindEnum": "training.models.RunKind",
+        "RunStateEnum": "training.states.RunState",
+        "AttemptStateEnum": "training.states.AttemptState",
+        "RoundStateEnum": "training.states.RoundState",
+    },
 }
 
 LOGGING = logging_config(level=ENV.log_level, style=ENV.log_format)

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from inference.api.serializers import VersionRefOut
+from labeling.api.outputs import MessageSerializer as MessageOut
 from labeling.models import TaskKind
 from training.models import RunKind, SnapshotKind
 from training.states import AttemptState, RoundState, RunState
@@ -177,12 +178,6 @@ class MetricMeaningOut(Out):
 class MetricsOut(Out):
     glossary = serializers.DictField(child=MetricMeaningOut())
     rows = MetricRowOut(many=True)
-
-
-@named("Message")
-class MessageOut(Out):
-    role = serializers.CharField()
-    content = serializers.CharField(trim_whitespace=False)
 
 
 @named("RunSample")

@@ -384,6 +384,145 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/prompts/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Newest first (reviewers and admins). */
+        get: operations["list_prompts"];
+        put?: never;
+        /** @description Add one (admins): 201; 200 with the one that is there if the project has it already. */
+        post: operations["add_prompt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/prompts/import/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Import all rows (201) or none (422 `import_refused` names the bad ones); admins. */
+        post: operations["import_prompts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/quality/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Everybody's work and agreement (reviewers and admins); labelers get their own row alone. */
+        get: operations["get_quality"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/recipes/defaults/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A recipe that fits the project, every field with its range, the time it takes, and what is missing (admins). */
+        get: operations["get_recipe_defaults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/rounds/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Newest first (reviewers and admins). */
+        get: operations["list_rounds"];
+        put?: never;
+        /** @description Open a round (admins). The same Idempotency-Key again gives the same round. */
+        post: operations["open_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/rounds/estimate/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Machine time by step with its basis, and what is missing (admins). Writes nothing. */
+        post: operations["estimate_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/runs/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Newest first, at most 200 (reviewers and admins). */
+        get: operations["list_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/snapshots/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Newest first, at most 200 (reviewers and admins). */
+        get: operations["list_snapshots"];
+        put?: never;
+        /** @description Freeze what there is now (admins). Where nothing has changed the earlier snapshot comes back. */
+        post: operations["freeze_snapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/tasks/next/": {
         parameters: {
             query?: never;
@@ -395,6 +534,296 @@ export interface paths {
         put?: never;
         /** @description Lease the next task, or get the one that you hold; an empty answer says why and when to ask again. */
         post: operations["next_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prompts/{prompt_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The prompt (reviewers and admins). */
+        get: operations["get_prompt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Its state, steps, versions and measurements (reviewers and admins). */
+        get: operations["get_round"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** @description Let it run by itself, or confirm each step (admins). */
+        patch: operations["change_round"];
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/advance/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Go on: the step is done, or people have answered enough for you (admins). */
+        post: operations["advance_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/cancel/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Stop the round, its runs, jobs and batches; answers stay (admins). */
+        post: operations["cancel_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/drop/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description The current policy stays (admins). */
+        post: operations["drop_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/pairs/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Both answers to each prompt with their rewards; not blind, so for reviewers and admins. */
+        get: operations["list_round_pairs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/promote/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description The next round samples from the candidate (admins). */
+        post: operations["promote_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/retry/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Do the failed step over; a run goes on from its last good checkpoint (admins). */
+        post: operations["retry_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/simulate/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Simulated labelers finish the present step in the background; their answers are marked synthetic (admins). */
+        post: operations["simulate_round"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Its state, settings, attempts and result (reviewers and admins). */
+        get: operations["get_run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/cancel/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A queued run ends now, a running one within thirty seconds (admins). Again is free of effect. */
+        post: operations["cancel_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/log/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The last 64 KiB that the newest attempt wrote (admins). */
+        get: operations["get_run_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/metrics/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One row a step, and what every number means (reviewers and admins). */
+        get: operations["get_run_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/retry/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Goes on from the last good checkpoint; a round that failed for it goes on too (admins). */
+        post: operations["retry_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/samples/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Answers to a few fixed prompts, oldest first (reviewers and admins). */
+        get: operations["get_run_samples"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{snapshot_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Its counts, its content's hash and the formats it can be had in (reviewers and admins). */
+        get: operations["get_snapshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{snapshot_id}/export/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description JSON Lines, streamed; the same bytes every time, so `If-None-Match` works (reviewers and admins). */
+        get: operations["export_snapshot"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -440,11 +869,32 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * @description * `advance` - advance
+         *     * `cancel` - cancel
+         *     * `promote` - promote
+         *     * `drop` - drop
+         *     * `retry` - retry
+         *     * `simulate` - simulate
+         * @enum {string}
+         */
+        ActionsEnum: "advance" | "cancel" | "promote" | "drop" | "retry" | "simulate";
         /** @description Base of what goes out. */
         ActorOut: {
             /** Format: uuid */
             id: string;
             display_name: string;
+        };
+        Agreement: {
+            /** Format: double */
+            strict: number | null;
+            /** Format: double */
+            half: number | null;
+            /** Format: double */
+            exact: number | null;
+            /** Format: double */
+            tau_b: number | null;
+            pairs: number;
         };
         Answer: {
             /** Format: uuid */
@@ -478,8 +928,8 @@ export interface components {
         Assignment: {
             /** Format: uuid */
             id: string;
-            state: components["schemas"]["StateEnum"];
-            kind: components["schemas"]["Kind231Enum"];
+            state: components["schemas"]["AssignmentStateEnum"];
+            kind: components["schemas"]["TaskKindEnum"];
             /** Format: date-time */
             lease_until: string;
             seconds_left: number;
@@ -532,12 +982,22 @@ export interface components {
             messages: components["schemas"]["Message"][];
             tags: string[];
         };
+        /**
+         * @description * `leased` - Leased
+         *     * `submitted` - Submitted
+         *     * `skipped` - Skipped
+         *     * `released` - Released
+         *     * `expired` - Expired
+         *     * `late` - Late
+         * @enum {string}
+         */
+        AssignmentStateEnum: "leased" | "submitted" | "skipped" | "released" | "expired" | "late";
         AssignmentSummary: {
             /** Format: uuid */
             id: string;
             project: components["schemas"]["AssignmentProject"];
-            kind: components["schemas"]["Kind231Enum"];
-            state: components["schemas"]["StateEnum"];
+            kind: components["schemas"]["TaskKindEnum"];
+            state: components["schemas"]["AssignmentStateEnum"];
             batch: components["schemas"]["AssignmentBatch"];
             prompt: components["schemas"]["AssignmentPrompt"];
             /** Format: date-time */
@@ -548,12 +1008,48 @@ export interface components {
             answer: components["schemas"]["AnswerSummary"] | null;
         };
         /** @description Base of what goes out. */
+        Attempt: {
+            fence: number;
+            state: components["schemas"]["AttemptStateEnum"];
+            reason: string;
+            /** Format: date-time */
+            started_at: string;
+            /** Format: date-time */
+            ended_at: string | null;
+            resumed_from: string;
+        };
+        /**
+         * @description * `running` - Running
+         *     * `succeeded` - Succeeded
+         *     * `failed` - Failed
+         *     * `lost` - Lost
+         *     * `fenced` - Fenced
+         *     * `cancelled` - Cancelled
+         * @enum {string}
+         */
+        AttemptStateEnum: "running" | "succeeded" | "failed" | "lost" | "fenced" | "cancelled";
+        /** @description Base of what goes out. */
         BaseModelOut: {
             name: string;
             /** @description Number of weights */
             parameters: number;
             context_tokens: number;
             card: string;
+        };
+        /** @description Base of what goes out. */
+        BatchRef: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["TaskKindEnum"];
+        };
+        /** @enum {unknown} */
+        BlankEnum: "";
+        /** @description Base of what goes out. */
+        ComparisonCounts: {
+            candidate_wins: number;
+            current_wins: number;
+            ties: number;
+            wanted: number;
         };
         /** @description Base of what goes out. */
         CountsOut: {
@@ -597,6 +1093,43 @@ export interface components {
          */
         EmptyReasonEnum: "no_open_tasks" | "all_leased" | "all_done_by_you";
         /** @description Base of what goes out. */
+        Estimate: {
+            steps: components["schemas"]["StepEstimate"][];
+            /** Format: double */
+            total_seconds: number;
+        };
+        /** @description Base of what goes out. */
+        Evaluation: {
+            prompts: number;
+            /** @description Why there are no numbers; blank where there are */
+            not_measured: string;
+            reward_mean: components["schemas"]["TwoNumbers"];
+            reward_sd: components["schemas"]["TwoNumbers"];
+            /** Format: double */
+            reward_win_rate: number | null;
+            /**
+             * Format: double
+             * @description Nats per response, candidate from reference
+             */
+            kl_mean: number | null;
+            /** Format: double */
+            kl_budget: number | null;
+            /** @description Tokens */
+            length_mean: components["schemas"]["TwoNumbers"];
+            comparisons: components["schemas"]["ComparisonCounts"];
+        };
+        /** @description Base of what goes out. */
+        EvaluationPair: {
+            prompt: components["schemas"]["PairPrompt"];
+            candidate: components["schemas"]["PairSide"];
+            current: components["schemas"]["PairSide"];
+            /**
+             * Format: double
+             * @description Nats of the candidate's response
+             */
+            kl: number | null;
+        };
+        /** @description Base of what goes out. */
         EventOut: {
             id: number;
             /** Format: date-time */
@@ -614,6 +1147,22 @@ export interface components {
         HeartbeatInRequest: {
             active_ms: number;
         };
+        /** @description The form of an import. */
+        ImportInRequest: {
+            /** Format: binary */
+            file: string;
+        };
+        ImportReport: {
+            imported: number;
+            duplicates: number;
+            demonstrations: number;
+            splits: components["schemas"]["ImportSplits"];
+        };
+        ImportSplits: {
+            train: number;
+            valid: number;
+            heldout: number;
+        };
         /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
         InviteInRequest: {
             username: string;
@@ -622,6 +1171,11 @@ export interface components {
             role: components["schemas"]["RoleEnum"];
             /** @default train */
             pool: components["schemas"]["PoolEnum"];
+            /**
+             * @description A program that labels; everything it answers carries the mark.
+             * @default false
+             */
+            is_synthetic: boolean;
         };
         /** @description Base of what goes out. */
         InvitedOut: {
@@ -629,13 +1183,16 @@ export interface components {
             /** @description Shown once; null where you may not make one. */
             sign_in_link: string | null;
         };
-        /**
-         * @description * `demonstration` - Demonstration
-         *     * `ranking` - Ranking
-         *     * `comparison` - Comparison
-         * @enum {string}
-         */
-        Kind231Enum: "demonstration" | "ranking" | "comparison";
+        LabelerQuality: {
+            /** @description A name for admins, else a pseudonym. */
+            labeler: string;
+            is_you: boolean;
+            is_synthetic: boolean;
+            answers: number;
+            skips: number;
+            /** Format: double */
+            median_seconds: number | null;
+        };
         /**
          * @description * `en` - en
          *     * `zh-Hans` - zh-Hans
@@ -675,6 +1232,39 @@ export interface components {
         Message: {
             role: string;
             content: string;
+        };
+        /** @description One turn. */
+        MessageInRequest: {
+            role: string;
+            content: string;
+        };
+        /** @description Base of what goes out. */
+        MetricMeaning: {
+            unit: string;
+            help: string;
+            healthy: string;
+        };
+        /** @description Base of what goes out. */
+        MetricRow: {
+            step: number;
+            values: {
+                [key: string]: number | null;
+            };
+        };
+        /** @description Base of what goes out. */
+        Metrics: {
+            glossary: {
+                [key: string]: components["schemas"]["MetricMeaning"];
+            };
+            rows: components["schemas"]["MetricRow"][];
+        };
+        /** @description Base of what goes out. */
+        MissingPart: {
+            code: string;
+            message: string;
+            remedy: string;
+            /** @description The round cannot be opened without it */
+            blocking: boolean;
         };
         /** @description Base of what goes out. */
         MyMembershipOut: {
@@ -719,6 +1309,11 @@ export interface components {
             state?: string;
             count?: number;
         };
+        /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
+        NoteInRequest: {
+            /** @default  */
+            note: string;
+        };
         PaginatedEventOutList: {
             /**
              * Format: uri
@@ -731,6 +1326,16 @@ export interface components {
              */
             previous?: string | null;
             results: components["schemas"]["EventOut"][];
+        };
+        /** @description Base of what goes out. */
+        PairPrompt: {
+            messages: components["schemas"]["Message"][];
+        };
+        /** @description Base of what goes out. */
+        PairSide: {
+            text: string;
+            /** Format: double */
+            reward: number | null;
         };
         /** @description Base of what goes out. */
         ParentOut: {
@@ -754,6 +1359,10 @@ export interface components {
             name?: string;
             description?: string;
             guidelines?: string;
+        };
+        /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
+        PatchedRoundPatchRequest: {
+            automatic?: boolean;
         };
         /** @description Base of what goes out. */
         PersonOut: {
@@ -822,6 +1431,82 @@ export interface components {
             /** @default  */
             note: string;
         };
+        Prompt: {
+            /** Format: uuid */
+            id: string;
+            messages: components["schemas"]["Message"][];
+            split: components["schemas"]["SplitEnum"];
+            source: components["schemas"]["SourceEnum"];
+            external_id: string;
+            tags: string[];
+            /** Format: date-time */
+            created_at: string;
+            tasks: components["schemas"]["PromptTasks"];
+        };
+        /** @description One prompt: `prompt` (text) or `messages` (ending with the user's turn). */
+        PromptInRequest: {
+            prompt?: string;
+            messages?: components["schemas"]["MessageInRequest"][];
+            /** @default  */
+            owner_key: string;
+            tags?: string[];
+        };
+        PromptPage: {
+            /** Format: uri */
+            next: string | null;
+            /** Format: uri */
+            previous: string | null;
+            results: components["schemas"]["Prompt"][];
+        };
+        PromptTasks: {
+            demonstration: number;
+            ranking: number;
+        };
+        Quality: {
+            by_labeler: components["schemas"]["LabelerQuality"][];
+            agreement: components["schemas"]["Agreement"] | null;
+        };
+        /** @description Base of what goes out. */
+        RecipeDefaults: {
+            estimate: components["schemas"]["Estimate"];
+            missing: components["schemas"]["MissingPart"][];
+            recipe: {
+                [key: string]: unknown;
+            };
+            fields: components["schemas"]["RecipeFields"];
+        };
+        /** @description Base of what goes out. */
+        RecipeEstimate: {
+            estimate: components["schemas"]["Estimate"];
+            missing: components["schemas"]["MissingPart"][];
+        };
+        /** @description Base of what goes out. */
+        RecipeField: {
+            name: string;
+            type: string;
+            nullable: boolean;
+            default: unknown | null;
+            /** Format: double */
+            min: number | null;
+            /** Format: double */
+            max: number | null;
+            choices: string[] | null;
+            unit: string;
+            help: string;
+        };
+        /** @description Base of what goes out. */
+        RecipeFields: {
+            recipe: components["schemas"]["RecipeField"][];
+            sft: components["schemas"]["RecipeField"][];
+            reward: components["schemas"]["RecipeField"][];
+            ppo: components["schemas"]["RecipeField"][];
+        };
+        /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
+        RecipeInRequest: {
+            recipe: {
+                [key: string]: unknown;
+            };
+        };
         /**
          * @description * `labeler` - Labeler
          *     * `reviewer` - Reviewer
@@ -830,12 +1515,180 @@ export interface components {
          */
         RoleEnum: "labeler" | "reviewer" | "admin";
         /** @description Base of what goes out. */
+        Round: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            project: string;
+            number: number;
+            state: components["schemas"]["RoundStateEnum"];
+            automatic: boolean;
+            step_done: boolean;
+            waiting_for: components["schemas"]["WaitingForEnum"] | components["schemas"]["BlankEnum"];
+            reason: string;
+            failed_at_step: string;
+            recipe: {
+                [key: string]: unknown;
+            };
+            is_synthetic: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            ended_at: string | null;
+            opponent: components["schemas"]["VersionRefOut"];
+            sft: components["schemas"]["VersionRefOut"] | null;
+            reward: components["schemas"]["VersionRefOut"] | null;
+            candidate: components["schemas"]["VersionRefOut"] | null;
+            steps: components["schemas"]["RoundStep"][];
+            evaluation: components["schemas"]["Evaluation"] | null;
+            actions: components["schemas"]["ActionsEnum"][];
+        };
+        /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
+        RoundInRequest: {
+            /** @description Left out: the project's defaults */
+            recipe?: {
+                [key: string]: unknown;
+            };
+            /** @default false */
+            automatic: boolean;
+        };
+        /** @description Base of what goes out. */
+        RoundRef: {
+            /** Format: uuid */
+            id: string;
+            number: number;
+        };
+        /** @description Base of what goes out. */
         RoundRefOut: {
             /** Format: uuid */
             id: string;
             number: number;
             state: string;
         };
+        /**
+         * @description * `draft` - Draft
+         *     * `demonstrating` - Demonstrating
+         *     * `training_sft` - Training Sft
+         *     * `sampling` - Sampling
+         *     * `ranking` - Ranking
+         *     * `training_reward` - Training Reward
+         *     * `training_policy` - Training Policy
+         *     * `evaluating` - Evaluating
+         *     * `review` - Review
+         *     * `promoted` - Promoted
+         *     * `dropped` - Dropped
+         *     * `cancelled` - Cancelled
+         *     * `failed` - Failed
+         * @enum {string}
+         */
+        RoundStateEnum: "draft" | "demonstrating" | "training_sft" | "sampling" | "ranking" | "training_reward" | "training_policy" | "evaluating" | "review" | "promoted" | "dropped" | "cancelled" | "failed";
+        /** @description Base of what goes out. */
+        RoundStep: {
+            step: string;
+            state: components["schemas"]["RoundStepStateEnum"];
+            done: number;
+            wanted: number;
+            unit: components["schemas"]["UnitEnum"];
+            run: components["schemas"]["RunRef"] | null;
+            job: components["schemas"]["StepJob"] | null;
+            batch: components["schemas"]["BatchRef"] | null;
+            started_at: string | null;
+            ended_at: string | null;
+        };
+        /**
+         * @description * `done` - done
+         *     * `active` - active
+         *     * `waiting` - waiting
+         *     * `skipped` - skipped
+         *     * `failed` - failed
+         * @enum {string}
+         */
+        RoundStepStateEnum: "done" | "active" | "waiting" | "skipped" | "failed";
+        /** @description Base of what goes out. */
+        Run: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["RunKindEnum"];
+            state: components["schemas"]["RunStateEnum"];
+            /**
+             * Format: double
+             * @description 0 to 1
+             */
+            progress: number;
+            /** Format: double */
+            eta_seconds: number | null;
+            round: components["schemas"]["RoundRef"] | null;
+            config: {
+                [key: string]: unknown;
+            };
+            seed: number;
+            step: number;
+            error: components["schemas"]["RunError"] | null;
+            result: {
+                [key: string]: unknown;
+            };
+            produced: components["schemas"]["VersionRefOut"] | null;
+            model: components["schemas"]["VersionRefOut"];
+            reference: components["schemas"]["VersionRefOut"] | null;
+            reward: components["schemas"]["VersionRefOut"] | null;
+            snapshot: components["schemas"]["SnapshotRef"] | null;
+            cancel_requested: boolean;
+            attempts: components["schemas"]["Attempt"][];
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            ended_at: string | null;
+        };
+        /** @description Base of what goes out. */
+        RunError: {
+            code: string;
+            message: string;
+            remedy: string;
+        };
+        /**
+         * @description * `pretrain` - Pretrain
+         *     * `sft` - Sft
+         *     * `reward` - Reward
+         *     * `ppo` - Ppo
+         *     * `score` - Score
+         * @enum {string}
+         */
+        RunKindEnum: "pretrain" | "sft" | "reward" | "ppo" | "score";
+        /** @description Base of what goes out. */
+        RunRef: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["RunKindEnum"];
+            state: components["schemas"]["RunStateEnum"];
+            /**
+             * Format: double
+             * @description 0 to 1
+             */
+            progress: number;
+            /** Format: double */
+            eta_seconds: number | null;
+        };
+        /** @description Base of what goes out. */
+        RunSample: {
+            step: number;
+            prompt: components["schemas"]["Message"][];
+            text: string;
+            /** Format: double */
+            reward: number | null;
+            /** Format: double */
+            kl: number | null;
+        };
+        /**
+         * @description * `queued` - Queued
+         *     * `running` - Running
+         *     * `succeeded` - Succeeded
+         *     * `failed` - Failed
+         *     * `cancelled` - Cancelled
+         * @enum {string}
+         */
+        RunStateEnum: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         /**
          * @description * `read` - read
          *     * `prompts:write` - prompts:write
@@ -872,6 +1725,58 @@ export interface components {
         SkipResult: {
             next: components["schemas"]["NextAssignment"] | null;
         };
+        /** @description Base of what goes out. */
+        Snapshot: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["SnapshotKindEnum"];
+            counts: {
+                [key: string]: unknown;
+            };
+            digest: string;
+            /** Format: date-time */
+            as_of: string;
+            is_synthetic: boolean;
+            formats: string[];
+            /** Format: date-time */
+            created_at: string;
+        };
+        /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
+        SnapshotInRequest: {
+            kind: components["schemas"]["SnapshotKindEnum"];
+        };
+        /**
+         * @description * `sft` - Sft
+         *     * `rankings` - Rankings
+         *     * `prompts` - Prompts
+         * @enum {string}
+         */
+        SnapshotKindEnum: "sft" | "rankings" | "prompts";
+        /** @description Base of what goes out. */
+        SnapshotRef: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["SnapshotKindEnum"];
+            counts: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * @description * `imported` - Imported
+         *     * `plain` - Plain
+         *     * `few_shot` - Few Shot
+         *     * `user_based` - User Based
+         *     * `playground` - Playground
+         * @enum {string}
+         */
+        SourceEnum: "imported" | "plain" | "few_shot" | "user_based" | "playground";
+        /**
+         * @description * `train` - Train
+         *     * `valid` - Valid
+         *     * `heldout` - Heldout
+         * @enum {string}
+         */
+        SplitEnum: "train" | "valid" | "heldout";
         /**
          * @description * `ready` - Ready
          *     * `current` - Current
@@ -881,21 +1786,31 @@ export interface components {
          */
         StageEnum: "ready" | "current" | "retired" | "dropped";
         /**
-         * @description * `leased` - Leased
-         *     * `submitted` - Submitted
-         *     * `skipped` - Skipped
-         *     * `released` - Released
-         *     * `expired` - Expired
-         *     * `late` - Late
-         * @enum {string}
-         */
-        StateEnum: "leased" | "submitted" | "skipped" | "released" | "expired" | "late";
-        /**
          * @description * `submitted` - submitted
          *     * `late` - late
          * @enum {string}
          */
         StatusEnum: "submitted" | "late";
+        /** @description Base of what goes out. */
+        StepEstimate: {
+            step: string;
+            /**
+             * Format: double
+             * @description Machine time; null: people decide how long it takes
+             */
+            seconds: number | null;
+            basis: string;
+        };
+        /** @description Base of what goes out. */
+        StepJob: {
+            /** Format: uuid */
+            id: string;
+            state: string;
+            finished: number;
+            wanted: number;
+            /** Format: double */
+            tokens_per_second: number | null;
+        };
         /** @description A demonstration (`text`) or a ranking (`tiers`, best first), by the kind of the task. */
         SubmitInRequest: {
             text?: string;
@@ -914,6 +1829,13 @@ export interface components {
             answer: components["schemas"]["AnswerReceipt"];
             next: components["schemas"]["NextAssignment"] | null;
         };
+        /**
+         * @description * `demonstration` - Demonstration
+         *     * `ranking` - Ranking
+         *     * `comparison` - Comparison
+         * @enum {string}
+         */
+        TaskKindEnum: "demonstration" | "ranking" | "comparison";
         /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
         TokenInRequest: {
             name: string;
@@ -938,6 +1860,13 @@ export interface components {
             /** Format: date-time */
             last_used_at: string | null;
         };
+        /** @description Base of what goes out. */
+        TwoNumbers: {
+            /** Format: double */
+            candidate: number | null;
+            /** Format: double */
+            current: number | null;
+        };
         /**
          * @description * `version` - version
          *     * `run` - run
@@ -946,12 +1875,30 @@ export interface components {
          * @enum {string}
          */
         TypeEnum: "version" | "run" | "snapshot" | "labelers";
+        /**
+         * @description * `answers` - answers
+         *     * `completions` - completions
+         *     * `steps` - steps
+         * @enum {string}
+         */
+        UnitEnum: "answers" | "completions" | "steps";
+        /**
+         * @description * `base` - Base
+         *     * `sft` - Sft
+         *     * `reward` - Reward
+         *     * `policy` - Policy
+         *     * `moderation` - Moderation
+         *     * `embedding` - Embedding
+         *     * `external` - External
+         * @enum {string}
+         */
+        VersionKindEnum: "base" | "sft" | "reward" | "policy" | "moderation" | "embedding" | "external";
         /** @description Base of what goes out. */
         VersionOut: {
             /** Format: uuid */
             id: string;
             name: string;
-            kind: components["schemas"]["VersionOutKindEnum"];
+            kind: components["schemas"]["VersionKindEnum"];
             stage: components["schemas"]["StageEnum"];
             digest: string;
             /** @description Number of weights */
@@ -976,17 +1923,28 @@ export interface components {
             /** @description Number of the round */
             round: number | null;
         };
+        /** @description Base of what goes out. */
+        VersionRefOut: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            kind: components["schemas"]["VersionKindEnum"];
+            stage: components["schemas"]["StageEnum"];
+        };
         /**
-         * @description * `base` - Base
-         *     * `sft` - Sft
-         *     * `reward` - Reward
-         *     * `policy` - Policy
-         *     * `moderation` - Moderation
-         *     * `embedding` - Embedding
-         *     * `external` - External
+         * @description * `` -
+         *     * `starting` - starting
+         *     * `demonstrations` - demonstrations
+         *     * `run` - run
+         *     * `sampler` - sampler
+         *     * `rankings` - rankings
+         *     * `confirmation` - confirmation
+         *     * `going_on` - going_on
+         *     * `comparisons` - comparisons
+         *     * `decision` - decision
          * @enum {string}
          */
-        VersionOutKindEnum: "base" | "sft" | "reward" | "policy" | "moderation" | "embedding" | "external";
+        WaitingForEnum: "starting" | "demonstrations" | "run" | "sampler" | "rankings" | "confirmation" | "going_on" | "comparisons" | "decision";
         FieldError: {
             field: string;
             code: string;
@@ -1902,6 +2860,386 @@ export interface operations {
             };
         };
     };
+    list_prompts: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                page_size?: number;
+                /** @description A piece of text in any message */
+                search?: string;
+                source?: "few_shot" | "imported" | "plain" | "playground" | "user_based";
+                split?: "heldout" | "train" | "valid";
+            };
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptPage"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_prompt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromptInRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Prompt"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Prompt"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_prompts: {
+        parameters: {
+            query?: {
+                /** @description 1: try everything, write nothing */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "multipart/form-data": components["schemas"]["ImportInRequest"];
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_quality: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quality"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_recipe_defaults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeDefaults"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rounds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"][];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_round: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 8 to 200 visible ASCII characters */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RoundInRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    estimate_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeInRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeEstimate"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_runs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"][];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_snapshots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"][];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    freeze_snapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SnapshotInRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     next_task: {
         parameters: {
             query?: never;
@@ -1924,6 +3262,588 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["NextAssignment"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_prompt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                prompt_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Prompt"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedRoundPatchRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    advance_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NoteInRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NoteInRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drop_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NoteInRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_round_pairs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationPair"][];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    promote_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NoteInRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NoteInRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    simulate_round: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NoteInRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_run_log: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_run_metrics: {
+        parameters: {
+            query?: {
+                /** @description Only rows after this step */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Metrics"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_run_samples: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunSample"][];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_snapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                snapshot_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_snapshot: {
+        parameters: {
+            query: {
+                format: "preference" | "prompts" | "rankings" | "sft";
+                /** @description Left out: all */
+                split?: "heldout" | "train" | "valid";
+            };
+            header?: never;
+            path: {
+                snapshot_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description No response body */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
