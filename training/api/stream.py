@@ -54,7 +54,10 @@ async def stream(channel: str, look: Look) -> AsyncIterator[bytes]:
     spoke = time.monotonic()
     async with _Listener(channel) as listener:
         while True:
-            news = await look()
+            try:
+                news = await look()
+            except DomainError:  # The person was removed, or the thing: there is nothing further to tell.
+                return
             for frame in news.frames:
                 yield frame.encode()
                 spoke = time.monotonic()
