@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import factory
 from django.utils.timezone import now
@@ -195,7 +196,7 @@ def ranking_batch(
 ) -> Batch:
     """An open batch of ranking tasks, each with these texts by an external version."""
     version = VersionFactory(project=project)
-    items = []
+    items: Any = []
     for _ in range(tasks):
         prompt = PromptFactory(project=project)
         items.append((prompt, [CompletionFactory(version=version, text=text) for text in texts]))
@@ -206,7 +207,8 @@ def ranking_batch(
 
 def demonstration_batch(project: Project, *, tasks: int = 1, overlap: int = 1) -> Batch:
     """An open batch of demonstration tasks."""
-    prompts = [PromptFactory(project=project).pk for _ in range(tasks)]
+    made: Any = [PromptFactory(project=project) for _ in range(tasks)]
+    prompts = [prompt.pk for prompt in made]
     return open_demonstration_batch(
         project=project,
         prompts=Prompt.objects.filter(pk__in=prompts),
