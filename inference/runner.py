@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 import torch
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from common.storage import StorageError, default_store
 from inference.engine import requests as engine_requests
@@ -151,7 +151,7 @@ def _do(claim: Claim, heartbeat: Heartbeat, loaded: LoadedVersions) -> None:
         claims.stop_cancelled(claim)
     except SamplingFailed as error:
         claims.fail_job(claim, str(error))
-    except (FenceLost, DatabaseError):
+    except (FenceLost, OperationalError, InterfaceError):
         # Without the database nothing can be written, a failure neither: the lease runs out, a successor goes on.
         raise
     except Exception as error:

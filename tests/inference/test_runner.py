@@ -192,6 +192,21 @@ def test_weights_that_are_not_numbers_fail_the_job_with_a_reason(project, tmp_pa
     assert Completion.objects.count() == 0
 
 
+def test_what_the_database_refuses_fails_the_job_with_a_reason(version):
+    job = sampling_job(version, n=4)
+    statement = "ALTER TABLE inference_completion {} CONSTRAINT no_third {}"
+    with connection.cursor() as cursor:
+        cursor.execute(statement.format("ADD", "CHECK (candidate < 2)"))
+        try:
+            runner.run_job(job.pk)
+        finally:
+            cursor.execute(statement.format("DROP", ""))
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert "no_third" in job.reason
+    assert (job.finished, Completion.objects.count()) == (0, 0)
+
+
 def test_a_prompt_that_does_not_fit_fails_the_job_and_names_the_prompt(version):
     from inference.engine.config import SamplingParams
     from inference.services import request_samples
