@@ -2,7 +2,7 @@
 
 import createClient, { type Middleware } from "openapi-fetch";
 import { errorOf, offline } from "@/api/errors";
-import type { paths } from "@/api/paths";
+import type { paths } from "@/api/schema.gen";
 import { learnServerClock } from "@/lib/time";
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);

@@ -1,0 +1,34 @@
+import { Badge, type MantineColor } from "@mantine/core";
+import type { RoundState, RunState } from "@/api/training-types";
+import type { Stage, VersionKind } from "@/api/types";
+import { useTexts } from "@/components/texts";
+
+const ROUND: Partial<Record<RoundState, MantineColor>> = { promoted: "green", dropped: "gray", cancelled: "gray", failed: "red", review: "yellow" };
+const RUN: Record<RunState, MantineColor> = { queued: "gray", running: "petrol", succeeded: "green", failed: "red", cancelled: "gray" };
+const STAGE: Partial<Record<Stage, MantineColor>> = { current: "petrol", ready: "gray" };
+
+export function RoundStateBadge({ state }: { state: string }) {
+  const { t } = useTexts();
+  const known = state as RoundState;
+  return <Badge color={ROUND[known] ?? "petrol"}>{t(`step.${known}`)}</Badge>;
+}
+
+export function RunStateBadge({ state }: { state: RunState }) {
+  const { t } = useTexts();
+  return <Badge color={RUN[state]}>{t(`run.${state}`)}</Badge>;
+}
+
+export function StageBadge({ stage }: { stage: Stage }) {
+  const { t } = useTexts();
+  return <Badge color={STAGE[stage] ?? "gray"} variant={stage === "current" ? "light" : "outline"}>{t(`stage.${stage}`)}</Badge>;
+}
+
+/** The names of states, steps and kinds, for sentences. */
+export function useNames() {
+  const { t } = useTexts();
+  return {
+    step: (step: string) => t(`step.${step as RoundState}`),
+    runKind: (kind: string) => t(`run-kind.${kind as "sft"}`),
+    versionKind: (kind: VersionKind) => t(`kind.${kind}`),
+  };
+}
