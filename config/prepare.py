@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,23 +149,31 @@ class Installer:
         self.uv = python.with_name("uv")
 
     def install(self, wanted: list[str]) -> None:
-        """Bring `wanted` in, held to constraints.txt. Raises StepFailed."""
-        constraints = ["-c", str(ROOT / "constraints.txt")]
-        if not self._have_uv():
-            self._call([self.python, "-m", "pip", "install", "-q", *constraints, *wanted])
-            return
-        command: list[str | Path] = [self.uv, "pip", "install", "-q", "--python", self.python, *constraints]
-        links = self._find_links()
-        if not links:
-            # PyPI's torch for Linux brings 2.7 GB of CUDA; PyTorch's own index has the small one. It may be
-            # out of reach: then PyPI's works too.
-            backend = "auto" if shutil.which("nvidia-smi") else "cpu"
-            try:
-                self._call([*command, f"--torch-backend={backend}", *wanted])
-            except StepFailed:
-                self._call([*command, *wanted])
-            return
-        self._call([*command, *wanted], UV_FIND_LINKS=links)
+        """Bring `wanted` in, held to constraints.txt. Raises StepFailed with what the last way said."""
+        what = ["-c", str(ROOT / "constraints.txt"), *wanted]
+        bridge = self._pip_settings()
+        if self._have_uv():
+            command: list[str | Path] = [self.uv, "pip", "install", "-q", "--python", self.python, *what]
+            for further in self._ways(bridge.get("UV_FIND_LINKS", os.environ.get("UV_FIND_LINKS", ""))):
+                try:
+                    self._call([*command, *further], **bridge)
+                except StepFailed:
+                    continue
+                return
+        self._call([self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *what])
+
+    def _ways(self, links: str) -> list[list[str]]:
+        """Options of uv to try in turn.
+
+        PyPI's torch for Linux brings 2.7 GB of CUDA; PyTorch's own index has the small one, but may be out of
+        reach. A network that inspects traffic has its certificate in the system's store, where uv looks if told.
+        """
+        tag = f"cp3{sys.version_info.minor}-"
+        has_torch = any(
+            tag in wheel.name for link in links.split(",") for wheel in Path(link).glob("torch-*.whl")
+        )
+        backend = "auto" if shutil.which("nvidia-smi") else "cpu"
+        return [*([] if has_torch else [[f"--torch-backend={backend}"]]), [], ["--system-certs"]]
 
     def _have_uv(self) -> bool:
         if self.uv.exists():
@@ -175,18 +184,24 @@ class Installer:
             return False
         return self.uv.exists()
 
-    def _find_links(self) -> str:
-        """Folders of wheels that pip was told of; uv does not read pip's settings by itself."""
-        for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-            if found := os.environ.get(name):
-                return ",".join(found.split())
+    def _pip_settings(self) -> dict[str, str]:
+        """What pip was told about where packages are, as uv's variables: uv reads none of it by itself."""
         result = subprocess.run(  # noqa: S603
-            [str(self.python), "-m", "pip", "config", "get", "global.find-links"],
-            capture_output=True,
-            text=True,
-            check=False,
+            [str(self.python), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
         )
-        return ",".join(result.stdout.split()) if result.returncode == 0 else ""
+        told = dict(re.findall(r"^(?:global|install)\.([a-z-]+)='(.*)'$", result.stdout, re.MULTILINE))
+        bridge = {
+            "find-links": "UV_FIND_LINKS",
+            "index-url": "UV_DEFAULT_INDEX",
+            "extra-index-url": "UV_INDEX",
+        }
+        found = {}
+        for option, variable in bridge.items():
+            value = os.environ.get(f"PIP_{option.upper().replace('-', '_')}") or told.get(option, "")
+            if value and not os.environ.get(variable):
+                separator = "," if option == "find-links" else " "
+                found[variable] = separator.join(value.replace("\\n", " ").split())
+        return found
 
     @staticmethod
     def _call(command: list[str | Path], **changes: str) -> None:
