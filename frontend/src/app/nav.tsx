@@ -19,7 +19,7 @@ export function Nav({ onChosen }: { onChosen: () => void }) {
   const role = useRole();
   return (
     <nav className="nav" aria-label={t("nav.project")}>
-      {GROUPS.map((group) => (
+      {GROUPS.filter(({ pages }) => pages.some(([, wanted]) => isAtLeast(role, wanted))).map((group) => (
         <div key={group.title}>
           <div className="nav-group">{t(group.title)}</div>
           {group.pages

@@ -9,7 +9,7 @@ import { styleNonce } from "@/lib/trusted-types";
 export function Providers({ children }: { children: ReactNode }) {
   return (
     <MantineProvider theme={theme} cssVariablesResolver={cssVariables} defaultColorScheme="auto" getStyleNonce={styleNonce}>
-      <Notifications position="bottom-right" limit={4} />
+      <Notifications position="bottom-right" limit={4} className="toasts" />
       <QueryClientProvider client={queryClient}>{children}</QueryClientProvider>
     </MantineProvider>
   );

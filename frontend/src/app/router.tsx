@@ -24,7 +24,7 @@ const projectPages: RouteObject[] = [
 ];
 
 export const router = createBrowserRouter([
-  { path: "/sign-in", lazy: page(async () => (await import("@/features/account/sign-in-page")).SignInPage), errorElement: <Crash /> },
+  { path: "/sign-in", lazy: page(async () => (await import("@/features/account/sign-in-page")).SignInPage), hydrateFallbackElement: <span />, errorElement: <Crash /> },
   {
     element: <Layout />,
     errorElement: <Crash />,

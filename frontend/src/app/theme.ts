@@ -18,9 +18,7 @@ const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "Libera
 export const theme = createTheme({
   colors: { petrol, gray, dark },
   primaryColor: "petrol",
-  primaryShade: { light: 7, dark: 4 },
-  autoContrast: true,
-  luminanceThreshold: 0.28,
+  primaryShade: { light: 7, dark: 6 },
   fontFamily: SANS,
   fontFamilyMonospace: MONO,
   headings: {
@@ -65,7 +63,10 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--line-strong": "#c5c0b5",
     "--accent": "#0f5f63",
     "--accent-soft": "#e3f0f0",
-    "--mark": "#b25e09",
+    "--mark": "#a85607",
+    "--mantine-color-gray-light": "#efece5",
+    "--mantine-color-gray-light-color": "#514e48",
+    "--mantine-color-gray-outline": "#67635b",
   },
   dark: {
     "--mantine-color-body": "#181716",
@@ -79,5 +80,12 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--accent": "#7fbcbf",
     "--accent-soft": "#1a3436",
     "--mark": "#e9a850",
+    "--mantine-color-petrol-light": "#1a3436",
+    "--mantine-color-petrol-light-hover": "#21464a",
+    "--mantine-color-petrol-light-color": "#a5d3d5",
+    "--mantine-color-gray-light": "#33312e",
+    "--mantine-color-gray-light-hover": "#3d3b37",
+    "--mantine-color-gray-light-color": "#cdc9c1",
+    "--mantine-color-gray-outline": "#aaa69d",
   },
 });

@@ -42,6 +42,10 @@ test.each(HOSTILE)("%j becomes nothing that runs or loads", (source) => {
   }
 });
 
+test.each(["<b onclick=x>bold</b>", "<div>\n<script>alert(1)</script>\n</div>", "a <svg/onload=y> b", "- <i>x</i>"])("HTML %j is shown as it was written", (source) => {
+  expect(html(source).textContent?.replaceAll("\n", "")).toContain(source.replace(/^- /, "").replaceAll("\n", ""));
+});
+
 test("an image is shown as its text and address", () => {
   expect(html("![a cat](https://evil.example/p.png?q=secret)").textContent).toContain("a cat https://evil.example/p.png?q=secret");
 });

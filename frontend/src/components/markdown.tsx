@@ -30,6 +30,25 @@ const SCHEMA: Schema = {
   required: { input: { type: "checkbox", disabled: true } },
 };
 
+/** HTML in a text is text: it is shown, and never becomes an element. Runs before the sanitizer, which would drop it. */
+function htmlAsText() {
+  return (tree: Root) => {
+    const queue: (Root | Element)[] = [tree];
+    for (let parent = queue.pop(); parent; parent = queue.pop()) {
+      const isInline = parent.type === "element" && INLINE_PARENTS.has(parent.tagName);
+      parent.children = parent.children.map((node) => ((node.type as string) === "raw" ? shownHtml(node, isInline) : node)) as Element["children"];
+      for (const child of parent.children) if (child.type === "element") queue.push(child);
+    }
+  };
+}
+
+const INLINE_PARENTS = new Set(["p", "a", "em", "strong", "del", "h1", "h2", "h3", "h4", "h5", "h6", "td", "th", "li"]);
+
+function shownHtml(node: RootContent, isInline: boolean): Text | Element {
+  const text: Text = { type: "text", value: "value" in node ? node.value : "" };
+  return isInline ? text : { type: "element", tagName: "p", properties: {}, children: [text] };
+}
+
 /** Hidden characters become visible marks. Runs after the sanitizer, so only this makes spans with a class. */
 function showHidden() {
   return (tree: Root) => {
@@ -94,7 +113,7 @@ const COMPONENTS: Components = {
   table: ({ children }) => <div className="table-scroll"><table>{children}</table></div>,
 };
 const REMARK: Options["remarkPlugins"] = [[remarkGfm, { singleTilde: false }]];
-const REHYPE: Options["rehypePlugins"] = [[rehypeSanitize, SCHEMA], showHidden];
+const REHYPE: Options["rehypePlugins"] = [htmlAsText, [rehypeSanitize, SCHEMA], showHidden];
 // The sanitizer and SafeLink decide; the image's address is shown as text and never fetched.
 const keepUrl = (url: string) => url;
 

@@ -66,7 +66,9 @@ export function SignInPage() {
         </Title>
         <Text>{secret ? t("sign-in.lead") : t("sign-in.no-secret")}</Text>
         {signIn.error ? <Trouble error={signIn.error} /> : null}
-        {secret ? (
+        {signIn.data ? (
+          <Text role="status" fw={550}>{t("sign-in.welcome", { name: signIn.data.display_name || signIn.data.username })}</Text>
+        ) : secret ? (
           <Button size="md" onClick={() => signIn.mutate()} loading={signIn.isPending} aria-label={signIn.isPending ? t("sign-in.going") : undefined} autoFocus>
             {t("sign-in.go")}
           </Button>

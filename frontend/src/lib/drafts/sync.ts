@@ -44,6 +44,7 @@ export interface SyncView<C> {
   content: C | null;
   state: SaveState;
   offer: Offer<C> | null;
+  arrivals: number; // How often `content` was replaced by one that was not typed here.
 }
 
 const EVERY_MS = 2000;
@@ -81,7 +82,7 @@ export class DraftSync<C> {
     const kept = readDraft<C>(who.user, who.assignment);
     const [local, offer] = reconcile(kept, server, who.freshKey);
     this.local = local ?? { content: null as C, changedAt: 0, revision: null, isSent: true, key: who.freshKey() };
-    this.view = { content: local?.content ?? null, state: { kind: "untouched" }, offer };
+    this.view = { content: local?.content ?? null, state: { kind: "untouched" }, offer, arrivals: 0 };
     if (local) {
       this.view.state = local.isSent ? { kind: "saved", at: local.changedAt } : { kind: "unsaved" };
     }
@@ -123,7 +124,7 @@ export class DraftSync<C> {
     if (!offer) return;
     const other = content === null ? null : { content, at: this.local.changedAt };
     this.change(offer.content);
-    this.show({ offer: other });
+    this.show({ offer: other, arrivals: this.view.arrivals + 1 });
   }
 
   dismissOffer(): void {
@@ -201,7 +202,7 @@ export class DraftSync<C> {
     }
     this.local = { ...this.local, content: saved.content, changedAt: saved.savedAt, isSent: true };
     this.keep();
-    this.show({ content: saved.content, state: { kind: "saved", at: saved.savedAt }, offer: mine });
+    this.show({ content: saved.content, state: { kind: "saved", at: saved.savedAt }, offer: mine, arrivals: this.view.arrivals + 1 });
   }
 
   private keep(): boolean {

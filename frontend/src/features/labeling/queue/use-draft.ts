@@ -56,12 +56,10 @@ export function useCarry<C extends JsonObject>(sync: DraftSync<C>, view: SyncVie
     if (before !== null && before !== text) sync.change(current);
   });
   useEffect(() => {
-    if (view.content === null) return;
-    const text = canonical(view.content);
-    if (text === known.current) return;
-    known.current = text;
+    if (view.arrivals === 0 || view.content === null) return;
+    known.current = canonical(view.content);
     load(view.content);
-    // Only another content loads; `load` itself is new with each render.
+    // Only an arrival loads: what was typed here a moment ago must not come back over what is typed now.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [view.content]);
+  }, [view.arrivals]);
 }

@@ -39,16 +39,18 @@ export function useQueue(user: string, project: string, reports: Reports) {
   const [queue, setQueue] = useState<Queue>({ kind: "loading" });
   const [waiting, setWaiting] = useState(0); // Answers that could not be sent yet.
   const ahead = useRef<Assignment | null>(null);
+  // Shown here already: a reply that was under way meanwhile must not bring one of them again.
+  const shown = useRef(new Set<string>());
   const report = useRef(reports);
   useEffect(() => {
     report.current = reports;
   });
 
   const fetchAhead = useCallback(
-    (open: Assignment) =>
+    () =>
       lease(project, true)
         .then(({ assignment }) => {
-          ahead.current = assignment && assignment.id !== open.id ? assignment : null;
+          if (assignment && !shown.current.has(assignment.id)) ahead.current = assignment;
         })
         .catch(() => undefined),
     [project],
@@ -57,7 +59,10 @@ export function useQueue(user: string, project: string, reports: Reports) {
   const show = useCallback(
     (next: NextTask) => {
       setQueue(toQueue(next));
-      if (next.assignment) void fetchAhead(next.assignment);
+      if (!next.assignment) return;
+      shown.current.add(next.assignment.id);
+      if (ahead.current?.id === next.assignment.id) ahead.current = null;
+      void fetchAhead();
     },
     [fetchAhead],
   );
@@ -68,11 +73,13 @@ export function useQueue(user: string, project: string, reports: Reports) {
   }, [project, show]);
 
   /** Show the task fetched ahead, if there is one. */
-  const swap = useCallback((): Assignment | null => {
+  const swap = useCallback((): boolean => {
     const next = ahead.current;
     ahead.current = null;
-    if (next) setQueue({ kind: "task", assignment: next });
-    return next;
+    if (!next) return false;
+    shown.current.add(next.id);
+    setQueue({ kind: "task", assignment: next });
+    return true;
   }, []);
 
   const send = useCallback(
@@ -97,16 +104,15 @@ export function useQueue(user: string, project: string, reports: Reports) {
   const submit = useCallback(
     async (assignment: Assignment, answer: Pending, isCertain: boolean) => {
       if (isCertain && ahead.current) {
-        const next = swap();
+        swap();
         await send(assignment.id, answer, assignment);
-        if (next) await fetchAhead(next);
+        await fetchAhead();
         return;
       }
       const wanted = ahead.current ? answer : { ...answer, body: { ...answer.body, next: {} } };
       const result = await deliver(user, assignment.id, wanted);
       taken(report.current, assignment, result);
-      const next = swap();
-      if (next) await fetchAhead(next);
+      if (swap()) await fetchAhead();
       else if (result.next) show(result.next);
       else await take();
     },
@@ -121,8 +127,7 @@ export function useQueue(user: string, project: string, reports: Reports) {
           body: { reason, note },
         }),
       );
-      const next = swap();
-      if (next) await fetchAhead(next);
+      if (swap()) await fetchAhead();
       else await take();
     },
     [fetchAhead, swap, take],

@@ -144,7 +144,7 @@ export const CandidateCard = memo(function CandidateCard(props: Props) {
               {t("card.place")}
             </Button>
             <RankSelect card={card} board={board} allowTies={allowTies} act={act} />
-            <Button size="compact-sm" variant="subtle" color="gray" aria-label={t("card.wide")} onClick={() => act({ type: "focus", card })}>
+            <Button className="card-wide" size="compact-sm" variant="subtle" color="gray" aria-label={t("card.wide")} onClick={() => act({ type: "focus", card })}>
               <Icon name="wide" size={16} />
             </Button>
           </div>

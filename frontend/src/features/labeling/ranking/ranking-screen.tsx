@@ -1,6 +1,5 @@
 import { ActionIcon, Textarea, Tooltip } from "@mantine/core";
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
-import { Icon } from "@/components/icons";
 import { isTyping, useHotkeys } from "@/lib/hotkeys";
 import { Conversation } from "../conversation";
 import { Guidelines } from "../guidelines";
@@ -27,7 +26,7 @@ const MOST_COLUMNS = 4;
 function goTo(card: number): void {
   const element = document.getElementById(`card-${card}`);
   element?.focus({ preventScroll: true });
-  element?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  element?.scrollIntoView({ block: "nearest" });
 }
 
 /** K answers to be put in order, blind. The component is keyed by its assignment. */
@@ -115,7 +114,7 @@ export function RankingScreen(props: TaskProps) {
             <Textarea ref={noteField} label={t("note")} description={t("note.help")} value={note} onChange={(event) => setNote(event.currentTarget.value)} readOnly={isReadOnly} autosize minRows={1} maxRows={8} maxLength={8000} />
           </aside>
           <div className="task-right">
-            <p className="blind-note"><Icon name="quality" size={15} /> {t(assignment.kind === "comparison" ? "instruction.comparison" : "instruction.ranking")}</p>
+            <p className="blind-note">{t(assignment.kind === "comparison" ? "instruction.comparison" : "instruction.ranking")}</p>
             <div className="cards" data-columns={columns}>
               {candidates.map((candidate, card) => (
                 <CandidateCard

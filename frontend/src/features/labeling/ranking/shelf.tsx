@@ -27,7 +27,12 @@ function Tier({ index, cards, focused, onChoose }: { index: number; cards: numbe
   return (
     <div className="tier" ref={attach} data-over={isOver || undefined} role="listitem" aria-label={t("shelf.tier", { rank: index + 1, cards: cards.map(letterOf).join(", ") })}>
       <span className="tier-rank num" aria-hidden>{index + 1}</span>
-      {cards.map((card) => <Chip key={card} card={card} isFocused={card === focused} onChoose={onChoose} />)}
+      {cards.map((card, place) => (
+        <Fragment key={card}>
+          {place > 0 ? <span className="tie" aria-hidden>=</span> : null}
+          <Chip card={card} isFocused={card === focused} onChoose={onChoose} />
+        </Fragment>
+      ))}
     </div>
   );
 }

@@ -1,0 +1,28 @@
+/** What a person can do next in a project: the one primary button of its page. Pure. */
+
+import type { ProjectDetail, Role } from "@/api/types";
+
+export type NextStep = "label" | "follow" | "import" | "launch" | "review" | "retry" | "none";
+
+const PEOPLE = new Set(["demonstrating", "ranking", "review"]);
+
+export function nextStep(role: Role | undefined, project: Pick<ProjectDetail, "counts" | "round">): NextStep {
+  const { counts, round } = project;
+  if (role === "admin") {
+    if (round?.state === "review") return "review";
+    if (round?.state === "failed") return "retry";
+    if (round && !(PEOPLE.has(round.state) && counts.open_tasks > 0)) return "follow";
+    if (round) return "label";
+    return counts.prompts === 0 ? "import" : "launch";
+  }
+  if (counts.open_tasks > 0) return "label";
+  return role === "reviewer" && round ? "follow" : "none";
+}
+
+export function pathOf(step: NextStep, project: string, round: string | undefined): string {
+  const paths: Record<NextStep, string> = {
+    label: "label", import: "prompts?import=1", launch: "rounds?launch=1", none: "",
+    follow: `rounds/${round ?? ""}`, review: `rounds/${round ?? ""}`, retry: `rounds/${round ?? ""}`,
+  };
+  return `/p/${project}/${paths[step]}`;
+}
