@@ -25,7 +25,7 @@ ANSWERS = torch.tensor(list(product(range(V), repeat=T)))  # (4096, 4)
 
 SCHEDULE: dict[str, Any] = {
     "iterations": 60, "episodes": 128, "epochs": 4, "minibatches": 4, "max_new_tokens": T, "ignore_eos": True,
-    "no_eos_reward": None, "kl_coef": BETA, "lr": 1e-3, "value_lr": 1e-3, "lr_schedule": "linear", "value_coef": 1.0,
+    "no_eos_reward": None, "kl_coef": BETA, "lr": 7e-4, "value_lr": 1e-3, "lr_schedule": "linear", "value_coef": 1.0,
     "save_every": 5, "keep_checkpoints": 100, "sample_every": 1000,
 }  # fmt: skip
 

@@ -1,0 +1,140 @@
+"""Settings: what is refused and how, what the form is told, and that presets and glossary are whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.core.config import (
+    CONFIGS,
+    FIELDS,
+    KINDS,
+    PRESETS,
+    PPOConfig,
+    PretrainConfig,
+    SFTConfig,
+    config_from_json,
+    preset,
+)
+from training.core.loop import lr_factor, micro_batches, sorted_batches, stream_seed
+from training.core.report import METRICS, TIMING_COLUMNS, Reporter, read_rows
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"lr": 2.0}, ["lr", "0.0 to 1.0", "Remedy"]),
+        ({"lr": float("nan")}, ["lr", "finite"]),
+        ({"epochs": 1.5}, ["epochs", "int"]),
+        ({"epochs": True}, ["epochs", "int"]),
+        ({"lr_schedule": "step"}, ["lr_schedule", "constant, linear, cosine"]),
+        ({"epochs": None}, ["epochs"]),
+        ({"leaning_rate": 1}, ["leaning_rate", "lr"]),
+        ([1], ["object"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_remedy(data: Any, words: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"Remedy|object") as refused:
+        config_from_json("sft", data)
+    assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_rules_between_fields() -> None:
+    with pytest.raises(ValueError, match="minibatches"):
+        PPOConfig(episodes=4, minibatches=8)
+    with pytest.raises(ValueError, match="heads"):
+        PretrainConfig(width=100, heads=3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_config_survives_json(kind: str) -> None:
+    config = CONFIGS[kind]()
+    assert config_from_json(kind, config.to_json()) == config
+
+
+def test_whole_numbers_are_taken_where_json_lost_the_point() -> None:
+    assert SFTConfig.from_json({"dropout": 0}).dropout == 0.0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_preset_is_a_valid_config(name: str, kind: str) -> None:
+    preset(name, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_form_knows_every_field(kind: str) -> None:
+    rows = {row["name"]: row for row in FIELDS[kind]}
+    assert set(rows) == {one.name for one in fields(CONFIGS[kind])}
+    for row in rows.values():
+        assert row["help"].endswith((".", ")"))
+        assert row["type"] in {"int", "float", "bool", "str"}
+        assert row["type"] not in {"int", "float"} or (row["min"] is not None and row["max"] is not None)
+
+
+def test_configs_and_run_folders_need_no_torch() -> None:
+    code = "import sys, training.core.config, training.core.run_folder, training.core.report; sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode
+        == 0
+    )
+
+
+def test_the_rate_of_the_paper() -> None:
+    """InstructGPT C.4: ten iterations up from a tenth of the peak, then constant; C.1: cosine down to a tenth."""
+    trace = [lr_factor(step, 100, "constant", 10) for step in range(100)]
+    assert trace[:3] == pytest.approx([0.1, 0.19, 0.28])
+    assert trace[10:] == [1.0] * 90
+    cosine = [lr_factor(step, 101, "cosine", 0) for step in range(102)]
+    assert (cosine[0], cosine[101]) == pytest.approx((1.0, 0.1))
+    assert cosine == sorted(cosine, reverse=True)
+    linear = [lr_factor(step, 4, "linear", 0) for step in range(4)]
+    assert linear == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_streams_of_randomness_are_apart() -> None:
+    assert stream_seed(0, "order") == stream_seed(0, "order")
+    assert (
+        len(
+            {
+                stream_seed(0, "order"),
+                stream_seed(0, "dropout"),
+                stream_seed(1, "order"),
+                stream_seed(0, "order", 1),
+            }
+        )
+        == 4
+    )
+
+
+def test_micro_batches_hold_all_rows_within_the_budget() -> None:
+    lengths = [5, 90, 3, 40, 41, 7, 8, 100]
+    parts = micro_batches(range(8), lambda i: (1, lengths[i]), 100)
+    assert sorted(i for part in parts for i in part) == list(range(8))
+    assert all(len(part) * max(lengths[i] for i in part) <= 100 for part in parts)
+    assert sorted(i for batch in sorted_batches(lengths, list(range(8)), 3, 2, 0) for i in batch) == list(
+        range(8)
+    )
+
+
+def test_every_metric_is_explained_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    assert all(
+        metric.meaning.endswith((".", ")")) and metric.healthy.endswith((".", ")"))
+        for metric in METRICS.values()
+    )
+    assert {"time", "eta_s", "perf/seconds"} <= TIMING_COLUMNS
+    report = Reporter(tmp_path, 4)
+    with pytest.raises(KeyError, match="sft/vibes"):
+        report.log(1, {"sft/vibes": 1.0})
+
+
+def test_numbers_that_json_cannot_write_become_null(tmp_path: Path) -> None:
+    report = Reporter(tmp_path, 4)
+    report.log(1, {"sft/loss": float("inf")})
+    (row,) = read_rows(tmp_path / "metrics.jsonl")
+    assert (row["step"], row["progress"], row["sft/loss"]) == (1, 0.25, None)
