@@ -1,0 +1,45 @@
+import { Button, Group, Modal, Stack, TagsInput, Textarea, TextInput } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { api, body } from "@/api/client";
+import { queryClient } from "@/api/session";
+import type { Split } from "@/api/training-types";
+import { ErrorPanel } from "@/components/error-panel";
+import { notify } from "@/components/notify";
+import { useTexts } from "./texts";
+
+export function AddPrompt({ project, onClose }: { project: string; onClose: () => void }) {
+  const { t } = useTexts();
+  const [prompt, setPrompt] = useState("");
+  const [tags, setTags] = useState<string[]>([]);
+  const [owner, setOwner] = useState("");
+  const add = useMutation({
+    mutationFn: () => body(api.POST("/api/v1/projects/{project_id}/prompts/", { params: { path: { project_id: project } }, body: { prompt, tags, owner_key: owner.trim() } })),
+    onSuccess: (made) => {
+      for (const key of ["prompts", "project"]) void queryClient.invalidateQueries({ queryKey: [key] });
+      notify(t("add.done", { split: t(`split.${made.split satisfies Split}`) }));
+      onClose();
+    },
+  });
+  return (
+    <Modal opened onClose={onClose} title={t("add")} size="lg" closeOnClickOutside={prompt === ""}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          add.mutate();
+        }}
+      >
+        <Stack gap="md">
+          <Textarea label={t("prompt")} value={prompt} onChange={(e) => setPrompt(e.currentTarget.value)} autosize minRows={4} maxRows={16} required data-autofocus />
+          <TagsInput label={t("tags")} value={tags} onChange={setTags} />
+          <TextInput label={t("owner")} description={t("owner.help")} value={owner} onChange={(e) => setOwner(e.currentTarget.value)} maxLength={200} />
+          {add.error ? <ErrorPanel error={add.error} /> : null}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>{t("cancel")}</Button>
+            <Button type="submit" loading={add.isPending} disabled={prompt.trim() === ""}>{t("add")}</Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

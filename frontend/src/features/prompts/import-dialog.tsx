@@ -1,0 +1,73 @@
+import { Button, Group, Modal, Progress, Stack, Tabs, Text, Textarea } from "@mantine/core";
+import { useState } from "react";
+import { queryClient } from "@/api/session";
+import { ErrorPanel } from "@/components/error-panel";
+import { asApiError } from "@/api/errors";
+import { notify } from "@/components/notify";
+import { FileDrop } from "./file-drop";
+import { BadRows, Counts } from "./import-report";
+import { useTexts } from "./texts";
+import { useImport } from "./use-import";
+
+const EXAMPLE = '{"prompt": "Write a thank-you note to Mina."}\n{"prompt": "…", "completion": "…", "tags": ["letters"]}\n{"messages": [{"role": "user", "content": "…"}]}';
+
+/** A file or pasted lines: tried first, with what would happen or what is wrong; then imported, all rows or none. */
+export function ImportDialog({ project, onClose }: { project: string; onClose: () => void }) {
+  const { t } = useTexts();
+  const [file, setFile] = useState<File | null>(null);
+  const [pasted, setPasted] = useState("");
+  const [tab, setTab] = useState<string | null>("file");
+  const { state, tryOut, write, reset } = useImport(project);
+
+  const content = tab === "file" ? file : pasted.trim() ? new Blob([pasted]) : null;
+  const choose = (chosen: File) => {
+    setFile(chosen);
+    void tryOut(chosen);
+  };
+  const finish = async () => {
+    if (!content) return;
+    const report = await write(content);
+    if (!report) return;
+    for (const key of ["prompts", "project", "projects", "events"]) void queryClient.invalidateQueries({ queryKey: [key] });
+    notify(t("import.done", { count: report.imported }));
+    onClose();
+  };
+  const isRefused = state.kind === "failed" && asApiError(state.error).code === "import_refused";
+  const isBusy = state.kind === "trying" || state.kind === "writing";
+  const isReady = state.kind === "tried" && state.report.imported + state.report.demonstrations > 0;
+
+  return (
+    <Modal opened onClose={onClose} title={t("import.title")} size="xl" closeOnClickOutside={!isBusy && content === null} closeOnEscape={!isBusy}>
+      <Stack gap="md">
+        <Tabs value={tab} onChange={(next) => { setTab(next); reset(); }} keepMounted={false}>
+          <Tabs.List mb="sm">
+            <Tabs.Tab value="file">{t("import.file")}</Tabs.Tab>
+            <Tabs.Tab value="paste">{t("import.paste")}</Tabs.Tab>
+          </Tabs.List>
+          <Tabs.Panel value="file"><FileDrop file={file} onChoose={choose} isDisabled={isBusy} /></Tabs.Panel>
+          <Tabs.Panel value="paste">
+            <Textarea aria-label={t("import.paste")} placeholder={EXAMPLE} value={pasted} onChange={(e) => { setPasted(e.currentTarget.value); reset(); }} autosize minRows={6} maxRows={14} className="import-lines" spellCheck={false} />
+          </Tabs.Panel>
+        </Tabs>
+        <Text size="sm" c="dimmed">{t("import.format")} <code>{"{\"prompt\": \"…\"}"}</code></Text>
+        {isBusy ? (
+          <div role="status">
+            <Text size="sm" mb={6}>{t(state.kind === "trying" ? "import.trying" : state.share < 1 ? "import.sending" : "import.writing")}</Text>
+            <Progress value={state.share * 100} animated={state.share >= 1} aria-label={t("import.sending")} />
+          </div>
+        ) : null}
+        {state.kind === "tried" ? <Counts report={state.report} /> : null}
+        {isRefused ? <BadRows error={asApiError(state.error)} /> : null}
+        {state.kind === "failed" && !isRefused ? <ErrorPanel error={state.error} onRetry={content ? () => void tryOut(content) : undefined} /> : null}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose} disabled={state.kind === "writing"}>{t("cancel")}</Button>
+          {isReady ? (
+            <Button onClick={() => void finish()}>{t("import.write", { count: state.report.imported })}</Button>
+          ) : (
+            <Button onClick={() => content && void tryOut(content)} loading={isBusy} disabled={!content}>{t(isRefused ? "import.again" : "import.try")}</Button>
+          )}
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
