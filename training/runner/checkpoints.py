@@ -31,14 +31,23 @@ class Checkpoint(NamedTuple):
         return f"{self.path.parent.name}/{self.path.name}"
 
 
-def good_checkpoint(run: Run) -> Checkpoint | None:
-    """The checkpoint to go on from; None to begin anew. A damaged one is passed over and logged."""
+def take_checkpoint(run: Run, target: Path) -> Checkpoint | None:
+    """Link the checkpoint to go on from to `target`; None to begin anew. A damaged one is passed over and logged."""
     if not run.checkpoint:
         return None
     for found in _candidates(run):
-        if is_whole(found.path):
-            return found
-        log.warning("checkpoint_damaged", run=str(run.pk), checkpoint=found.label)
+        try:
+            # Hard links first, then the check: an attempt that still lives may prune its own files at any moment.
+            shutil.copytree(found.path, target, copy_function=_link)
+            if is_whole(target):
+                return found
+        except (OSError, shutil.Error) as error:
+            log.warning(
+                "checkpoint_gone", run=str(run.pk), checkpoint=found.label, error=type(error).__name__
+            )
+        else:
+            log.warning("checkpoint_damaged", run=str(run.pk), checkpoint=found.label)
+        shutil.rmtree(target, ignore_errors=True)
     return None
 
 
@@ -53,11 +62,6 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def link_checkpoint(found: Checkpoint, target: Path) -> None:
-    """Hard links: the files stay even if the attempt that made them still lives and prunes its own."""
-    shutil.copytree(found.path, target, copy_function=_link)
-
-
 def _link(source: str, target: str) -> str:
     try:
         os.link(source, target)
@@ -67,15 +71,11 @@ def _link(source: str, target: str) -> str:
 
 
 def _candidates(run: Run) -> Iterator[Checkpoint]:
-    """The named one first, then older ones; a newer one that the row does not know is of a fenced attempt."""
-    attempt, _, name = run.checkpoint.partition("/")
-    match = CHECKPOINT.fullmatch(name)
-    limit = int(match[1]) if match else 0
+    """The one that the row names, then all others from the newest down: whichever is whole leads to the same result."""
     folder = run_folder(run.pk)
     found = [
         Checkpoint(path, int(step[1]))
         for path in folder.glob("attempt-*/step-*")
-        if (step := CHECKPOINT.fullmatch(path.name)) and int(step[1]) <= limit
+        if (step := CHECKPOINT.fullmatch(path.name))
     ]
-    named = folder / attempt / name
-    yield from sorted(found, key=lambda one: (one.path == named, one.step), reverse=True)
+    yield from sorted(found, key=lambda one: (one.label == run.checkpoint, one.step), reverse=True)

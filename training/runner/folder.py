@@ -17,7 +17,8 @@ from training import datasets
 from training.core.run_folder import sha256_of, write_json
 from training.models import Run, RunKind, Snapshot
 from training.places import attempt_folder
-from training.runner.checkpoints import good_checkpoint, link_checkpoint
+from training.runner.checkpoints import take_checkpoint
+from training.runner.follow import parsed_row
 
 FILES = ("train.jsonl", "valid.jsonl")  # what is held out is never given to a trainer
 
@@ -157,13 +158,21 @@ def _write_scored(run: Run, folder: Path) -> dict[str, str]:
 
 
 def _resume(run: Run, ready: AttemptFolder) -> None:
-    """Link the checkpoint, and bring the rows along: the child drops those after it."""
-    found = good_checkpoint(run)
+    """Link the checkpoint, and bring the rows up to it along."""
+    found = take_checkpoint(run, ready.path / "inputs" / "checkpoint")
     if found is None:
         return
-    link_checkpoint(found, ready.path / "inputs" / "checkpoint")
     for name in ("metrics.jsonl", "samples.jsonl"):
-        source = found.path.parent / name
-        if source.is_file():
-            shutil.copyfile(source, ready.path / name)
+        _copy_rows(found.path.parent / name, ready.path / name, last_step=found.step)
     ready.resumed_from, ready.resumed_step = found.label, found.step
+
+
+def _copy_rows(source: Path, target: Path, *, last_step: int) -> None:
+    """Whole lines of steps up to the checkpoint; whoever follows the new file must never meet a row that is made again."""
+    if not source.is_file():
+        return
+    with source.open("rb") as reader, target.open("wb") as writer:
+        for line in reader:
+            row = parsed_row(line)
+            if row is not None and row["step"] <= last_step:
+                writer.write(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ class Follower:
         """The rows after `offset`, and where they end. The caller sets `offset` once they are stored."""
         try:
             with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self.offset:
+                    self.offset = 0  # The child began the file anew; rows that come twice are stored once.
                 file.seek(self.offset)
                 data = file.read(16 * MAX_LINE)
         except FileNotFoundError:
             return [], self.offset
         end = data.rfind(b"\n") + 1
-        rows = [row for line in data[:end].split(b"\n") if (row := _row(line)) is not None]
+        rows = [numbers(row) for line in data[:end].split(b"\n") if (row := parsed_row(line)) is not None]
         return rows, self.offset + end
 
 
@@ -41,14 +44,18 @@ def newest_checkpoint(folder: Path) -> str | None:
     return max(found)[1] if found else None
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
-    """One row of finite numbers with a step; anything else is passed over."""
+def parsed_row(line: bytes) -> dict[str, Any] | None:
+    """A row with a step; None for anything else, a torn line among it."""
     try:
         row = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(row, dict) or type(row.get("step")) is not int or row["step"] < 0:
-        return None
+    is_row = isinstance(row, dict) and type(row.get("step")) is int and row["step"] >= 0
+    return row if is_row else None
+
+
+def numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """Only what is a number or null, under names of sane length."""
     return {
         str(name)[:80]: value
         for name, value in row.items()
