@@ -67,9 +67,6 @@ def test_bits_per_byte_are_those_of_a_plain_pass(tmp_path: Path) -> None:
     assert valid
     nats = size = 0.0
     for document in valid:
-        ids = document_ids(tokenizer, document)[
-            :31
-        ]  # All documents here fit into one window or are cut as the run cuts them.
         full = document_ids(tokenizer, document)
         starts = [tokenizer.eos_token_id, *full]
         for i in range(0, len(starts) - 1, 31):
