@@ -30,7 +30,8 @@ class Checkout:
     def variables(self) -> dict[str, str]:
         """The environment for what comes next: the virtual environment's programs first."""
         path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV)}
+        # Node trusts its own list of certificates; a network that inspects traffic has its one in the system's.
+        return {"NODE_USE_SYSTEM_CA": "1", **os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV)}
 
     def run(self) -> None:
         """Python packages that the product needs."""
@@ -201,6 +202,10 @@ class Installer:
             if value and not os.environ.get(variable):
                 separator = "," if option == "find-links" else " "
                 found[variable] = separator.join(value.replace("\\n", " ").split())
+        if "UV_INDEX" in found:
+            found["UV_INDEX_STRATEGY"] = (
+                "unsafe-best-match"  # As pip does: whichever index has the pinned version.
+            )
         return found
 
     @staticmethod
