@@ -1,6 +1,6 @@
 """Run one training stage by hand or under a supervisor.
 
-    python -m training.core pretrain|sft|reward|ppo RUNDIR/run.json
+    python -m training.core pretrain|sft|reward|ppo|score RUNDIR/run.json
 
 Leaves 0 with result.json written, 1 with error.json, 130 or 143 after SIGINT or SIGTERM with a checkpoint.
 """
@@ -55,6 +55,10 @@ def _train(run: Run) -> dict[str, Any]:
         from training.core.reward import train_reward
 
         return train_reward(run)
+    if run.kind == "score":
+        from training.core.score import score_completions
+
+        return score_completions(run)
     from training.core.ppo import train_ppo
 
     return train_ppo(run)

@@ -13,7 +13,7 @@ from typing import Any
 from training.core.presets import PRESETS
 from training.core.settings import Settings, setting
 
-__all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "PPOConfig", "PretrainConfig", "RewardConfig", "SFTConfig",
+__all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "PPOConfig", "PretrainConfig", "RewardConfig", "SFTConfig", "ScoreConfig",
            "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
 
 SCHEDULES = ("constant", "linear", "cosine")
@@ -239,11 +239,25 @@ class PPOConfig(StageConfig):
             )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreConfig(StageConfig):
+    """Rewards and distances of answers that are there already. Of what all stages share only memory matters here."""
+
+    no_eos_reward: float | None = setting(
+        -1.0,
+        "Score of an answer that never ended, as in PPO; null: let the reward model read it anyway.",
+        unit="reward",
+        low=-1e6,
+        high=1e6,
+    )
+
+
 CONFIGS: dict[str, type[StageConfig]] = {
     "pretrain": PretrainConfig,
     "sft": SFTConfig,
     "reward": RewardConfig,
     "ppo": PPOConfig,
+    "score": ScoreConfig,
 }
 KINDS = tuple(CONFIGS)
 
@@ -265,4 +279,4 @@ FIELDS: dict[str, list[dict[str, Any]]] = {kind: describe(kind) for kind in KIND
 
 def preset(name: str, kind: str) -> StageConfig:
     """A named preset as a typed config."""
-    return config_from_json(kind, PRESETS[name][kind])
+    return config_from_json(kind, PRESETS[name].get(kind, {}))

@@ -9,7 +9,9 @@ from inference.models import ModelVersion
 from inference.states import JobState
 from labeling.models import Prompt, TaskKind
 from labeling.services.candidates import open_ranking_batch
+from training.core.config import config_from_json
 from training.models import Evaluation, Round, Run, RunKind
+from training.recipe import Recipe
 from training.selectors.evaluation import Pair, pairs_of
 from training.selectors.prompts import prompts_for_evaluation
 from training.services.runs import queue_run, retry_run
@@ -113,7 +115,7 @@ class Evaluating(Step):
             project=round_.project,
             round=round_,
             kind=RunKind.SCORE,
-            config={},
+            config=score_config(recipe_of(round_)),
             model=candidate,
             reward=round_.reward,
             reference=round_.sft,
@@ -122,6 +124,11 @@ class Evaluating(Step):
     def _conclude(self, round_: Round) -> None:
         summary = summarise(pairs_of(round_), kl_budget=recipe_of(round_).kl_budget)
         Evaluation.objects.create(round=round_, summary=summary)
+
+
+def score_config(recipe: Recipe) -> Summary:
+    """An answer that never ended counts as it does in PPO."""
+    return config_from_json("score", {"no_eos_reward": recipe.config("ppo")["no_eos_reward"]}).to_json()
 
 
 def score_run(round_: Round) -> Run | None:
