@@ -194,6 +194,12 @@ export class DraftSync<C> {
   private meet(saved: Saved<C>): void {
     const mine = { content: this.local.content, at: this.local.changedAt };
     this.local = { ...this.local, revision: saved.revision };
+    if (canonical(mine.content) === canonical(saved.content)) {
+      this.local = { ...this.local, isSent: true };
+      this.keep();
+      this.show({ state: { kind: "saved", at: saved.savedAt } });
+      return;
+    }
     if (mine.at >= saved.savedAt) {
       this.keep();
       this.show({ offer: { content: saved.content, at: saved.savedAt } });
