@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 # from our own files only. Trusted Types: no string reaches a sink such as innerHTML unless the front end's one
 # `default` policy lets it through, and that policy refuses everything containing "<" (Mantine's style sheets pass).
 PAGE = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self'; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types default"
 )
