@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { ApiError } from "@/api/errors";
+import { differences, rangeProblem, refusedFields, stepsOf, valueOf, withPreset, withSetting, withStep } from "./recipe-form";
+
+const recipe = { steps: ["sampling", "ranking"], k: 4, ppo: { preset: "cpu-starter", clip: 0.1 } };
+const field = { name: "k", type: "int", nullable: false, default: 4, min: 2, max: 9, choices: null, unit: "completions", help: "" };
+
+test("steps keep their order whatever the order of the clicks", () => {
+  expect(stepsOf(withStep(withStep(recipe, "demonstrating", true), "ranking", false))).toEqual(["demonstrating", "sampling"]);
+  expect(stepsOf(recipe)).toEqual(["sampling", "ranking"]);
+});
+
+test("a setting can be made and taken back, and a preset forgets what differed", () => {
+  const changed = withSetting(recipe, "ppo", "lr", 0.001);
+  expect(differences(changed, "ppo")).toBe(2);
+  expect(withSetting(changed, "ppo", "lr", undefined)).toEqual(recipe);
+  expect(withPreset(changed, "ppo", "instructgpt")["ppo"]).toEqual({ preset: "instructgpt" });
+  expect(recipe.ppo).toEqual({ preset: "cpu-starter", clip: 0.1 });
+});
+
+test("typed text becomes a value of the field's type", () => {
+  expect(valueOf({ type: "float" }, " 1e-4 ")).toBe(0.0001);
+  expect(valueOf({ type: "bool" }, "false")).toBe(false);
+  expect(valueOf({ type: "str" }, "cosine")).toBe("cosine");
+  expect(valueOf({ type: "int" }, " ")).toBeUndefined();
+});
+
+test("a value outside of its range is told before it is sent", () => {
+  expect(rangeProblem(field, 4)).toBeNull();
+  expect(rangeProblem(field, 10)).toBe("range");
+  expect(rangeProblem(field, 2.5)).toBe("whole");
+  expect(rangeProblem(field, Number.NaN)).toBe("number");
+  expect(rangeProblem(field, undefined)).toBeNull();
+});
+
+test("what the server refuses is found by the field's name", () => {
+  const error = new ApiError({ status: 400, code: "bad_recipe", detail: "", errors: [{ field: "recipe.k", code: "out_of_range", message: "2 to 9" }] });
+  expect(refusedFields(error)).toEqual({ k: "2 to 9" });
+});

@@ -1,0 +1,67 @@
+/** The recipe as the launch form edits it. Pure: every change gives a new recipe, nothing is checked but by the server. */
+
+import type { ApiError } from "@/api/errors";
+import type { RecipeField } from "@/api/training-types";
+import type { Json, JsonObject } from "@/api/types";
+
+export const STEPS = ["demonstrating", "training_sft", "sampling", "ranking", "training_reward", "training_policy", "evaluating"] as const;
+export const STAGES = ["sft", "reward", "ppo"] as const;
+export type Stage = (typeof STAGES)[number];
+export const STAGE_STEP: Record<Stage, (typeof STEPS)[number]> = { sft: "training_sft", reward: "training_reward", ppo: "training_policy" };
+
+const isObject = (value: unknown): value is JsonObject => typeof value === "object" && value !== null && !Array.isArray(value);
+
+export function partOf(recipe: JsonObject, name: string): JsonObject {
+  const part = recipe[name];
+  return isObject(part) ? part : {};
+}
+
+export function stepsOf(recipe: JsonObject): string[] {
+  const steps = recipe["steps"];
+  return Array.isArray(steps) ? steps.filter((step): step is string => typeof step === "string") : [];
+}
+
+/** With or without a step; steps keep their one possible order. */
+export function withStep(recipe: JsonObject, step: string, isOn: boolean): JsonObject {
+  const chosen = new Set(stepsOf(recipe));
+  if (isOn) chosen.add(step);
+  else chosen.delete(step);
+  return { ...recipe, steps: STEPS.filter((one) => chosen.has(one)) };
+}
+
+/** A setting of a part (`sampling`, `sft`, ...); undefined takes the difference back, so the preset decides again. */
+export function withSetting(recipe: JsonObject, part: string, name: string, value: Json | undefined): JsonObject {
+  const { [name]: _, ...rest } = partOf(recipe, part);
+  return { ...recipe, [part]: value === undefined ? rest : { ...rest, [name]: value } };
+}
+
+/** Another preset: what differed from the earlier one was meant for that one. */
+export function withPreset(recipe: JsonObject, stage: Stage, preset: string): JsonObject {
+  return { ...recipe, [stage]: { preset } };
+}
+
+export const differences = (recipe: JsonObject, stage: Stage) => Object.keys(partOf(recipe, stage)).filter((name) => name !== "preset").length;
+
+/** What a typed text means for a field; undefined: nothing was typed; NaN: not a number. */
+export function valueOf(field: Pick<RecipeField, "type">, text: string): Json | undefined {
+  const typed = text.trim();
+  if (typed === "") return undefined;
+  if (field.type === "bool") return typed === "true";
+  if (field.type === "int" || field.type === "float") return Number(typed);
+  return typed;
+}
+
+/** Why a value cannot be sent, so that the form says it beside the field: its range, or null. */
+export function rangeProblem(field: RecipeField, value: Json | undefined): "number" | "whole" | "range" | null {
+  if (value === undefined || value === null || (field.type !== "int" && field.type !== "float")) return null;
+  if (typeof value !== "number" || !Number.isFinite(value)) return "number";
+  if (field.type === "int" && !Number.isInteger(value)) return "whole";
+  const isBelow = field.min !== null && value < field.min;
+  const isAbove = field.max !== null && value > field.max;
+  return isBelow || isAbove ? "range" : null;
+}
+
+/** {"k": "…"}: what the server refused, by the name of the field. */
+export function refusedFields(error: ApiError): Record<string, string> {
+  return Object.fromEntries(error.fields.map(({ field, message }) => [field.replace(/^recipe\./, ""), message]));
+}

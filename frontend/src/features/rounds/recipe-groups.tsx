@@ -1,0 +1,106 @@
+import { Checkbox, Collapse, Group, NativeSelect, Text, UnstyledButton } from "@mantine/core";
+import { useState } from "react";
+import type { RecipeField, RecipeFields } from "@/api/training-types";
+import type { Json, JsonObject } from "@/api/types";
+import { Icon } from "@/components/icons";
+import { useNames } from "@/components/state-badge";
+import { differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, type Stage } from "./recipe-form";
+import { SettingInput } from "./setting-input";
+import { useTexts } from "./texts";
+
+const PRESETS = ["cpu-starter", "instructgpt"];
+const RECIPE_FIELDS = ["demonstrations", "prompts", "k", "overlap", "eval_prompts", "comparisons", "kl_budget", "min_reward_accuracy", "min_heldout", "seed"] as const;
+export type RecipeName = (typeof RECIPE_FIELDS)[number];
+
+export interface GroupProps {
+  recipe: JsonObject;
+  fields: RecipeFields;
+  refused: Record<string, string>;
+  onChange: (recipe: JsonObject) => void;
+}
+
+export function StepChoice({ recipe, onChange }: GroupProps) {
+  const { t } = useTexts();
+  const names = useNames();
+  const chosen = stepsOf(recipe);
+  return (
+    <fieldset className="launch-steps">
+      <legend>{t("launch.steps")}</legend>
+      {STEPS.map((step) => (
+        <Checkbox key={step} label={names.step(step)} checked={chosen.includes(step)} onChange={(e) => onChange(withStep(recipe, step, e.currentTarget.checked))} />
+      ))}
+    </fieldset>
+  );
+}
+
+/** Numbers that stand directly in the recipe. */
+export function RecipeNumbers({ names, recipe, fields, refused, onChange }: GroupProps & { names: readonly RecipeName[] }) {
+  const { t } = useTexts();
+  return (
+    <div className="launch-fields">
+      {names.map((name) => {
+        const field = fields.recipe.find((one) => one.name === name);
+        if (!field) return null;
+        return (
+          <SettingInput
+            key={name}
+            field={{ ...field, unit: "" }}
+            label={t(`field.${name}`)}
+            help={t(`field-help.${name}`)}
+            value={(recipe[name] ?? undefined) as Json | undefined}
+            placeholder={field.nullable ? t("no-limit") : undefined}
+            error={refused[name]}
+            onChange={(value) => onChange({ ...recipe, [name]: value ?? null })}
+          />
+        );
+      })}
+    </div>
+  );
+}
+
+const number = (name: string, type: "int" | "float", min: number, max: number): RecipeField => ({ name, type, nullable: false, default: null, min, max, choices: null, unit: "", help: "" });
+const SAMPLING = [number("max_tokens", "int", 1, 131_072), number("temperature", "float", 0, 2), number("top_p", "float", 0, 1), number("top_k", "int", 0, 1_048_576)];
+
+export function Sampling({ recipe, refused, onChange }: GroupProps) {
+  const { t } = useTexts();
+  const params = partOf(recipe, "sampling");
+  return (
+    <>
+      <div className="launch-fields">
+        {SAMPLING.map((field) => (
+          <SettingInput key={field.name} field={field} label={t(`sampling.${field.name as "top_p"}`)} value={params[field.name]} onChange={(value) => onChange(withSetting(recipe, "sampling", field.name, value))} />
+        ))}
+      </div>
+      {refused["sampling"] ? <Text size="sm" c="red">{refused["sampling"]}</Text> : null}
+    </>
+  );
+}
+
+/** A stage's preset, and behind a button everything that may differ from it. */
+export function StageSettings({ stage, recipe, fields, refused, onChange }: GroupProps & { stage: Stage }) {
+  const { t } = useTexts();
+  const [isOpen, setOpen] = useState(false);
+  const settings = partOf(recipe, stage);
+  const preset = String(settings["preset"] ?? PRESETS[0]);
+  const changed = differences(recipe, stage);
+  return (
+    <div className="launch-stage">
+      <Group align="flex-end" gap="md">
+        <NativeSelect label={t(`stage.${stage}`)} value={preset} onChange={(e) => onChange(withPreset(recipe, stage, e.currentTarget.value))} data={[...new Set([...PRESETS, preset])].map((value) => ({ value, label: value }))} w={230} />
+        <UnstyledButton className="launch-more" onClick={() => setOpen(!isOpen)} aria-expanded={isOpen}>
+          <Icon name={isOpen ? "chevron" : "right"} size={16} /> {t("advanced")}{changed > 0 ? ` (${t("advanced.changed", { count: changed })})` : ""}
+        </UnstyledButton>
+      </Group>
+      {refused[stage] ? <Text size="sm" c="red" mt={6}>{refused[stage]}</Text> : null}
+      <Collapse expanded={isOpen}>
+        {isOpen ? (
+          <div className="launch-fields is-advanced" lang="en">
+            {fields[stage].map((field) => (
+              <SettingInput key={`${preset} ${field.name}`} field={field} label={field.name} help={field.help} value={settings[field.name]} placeholder={t("from-preset")} onChange={(value) => onChange(withSetting(recipe, stage, field.name, value))} />
+            ))}
+          </div>
+        ) : null}
+      </Collapse>
+    </div>
+  );
+}
