@@ -116,23 +116,26 @@ def _check_number(params: SamplingParams, name: str, low: float, high: float) ->
 
 
 def _check_stops(params: SamplingParams) -> None:
-    if not isinstance(params.stop, tuple) or len(params.stop) > MAX_STOP_STRINGS:
+    # Typed as objects: what came from JSON may be anything, whatever the dataclass says.
+    stop: object = params.stop
+    if not isinstance(stop, tuple) or len(stop) > MAX_STOP_STRINGS:
         raise ValueError(f"stop takes at most {MAX_STOP_STRINGS} texts; send a list of texts.")
-    for text in params.stop:
+    for text in stop:
         if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARACTERS:
             raise ValueError(
                 f"stop={text!r} must be a text of 1 to {MAX_STOP_CHARACTERS} characters; change or remove it."
             )
-    if not isinstance(params.stop_token_ids, tuple):
+    tokens: object = params.stop_token_ids
+    if not isinstance(tokens, tuple):
         raise ValueError("stop_token_ids must be a list of token ids; send a list.")
-    for token in params.stop_token_ids:
+    for token in tokens:
         if isinstance(token, bool) or not isinstance(token, int) or token < 0:
             raise ValueError(
                 f"stop_token_ids holds {token!r}; send whole token ids from 0 to the vocabulary's size - 1."
             )
 
 
-def _check_bias(bias: Mapping[int, float]) -> None:
+def _check_bias(bias: object) -> None:
     if not isinstance(bias, Mapping) or len(bias) > MAX_LOGIT_BIAS:
         raise ValueError(f"logit_bias must map at most {MAX_LOGIT_BIAS} token ids to numbers; send fewer.")
     for token, value in bias.items():

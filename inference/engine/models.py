@@ -167,8 +167,8 @@ def load_scalar(
     classifier, report = AutoModelForSequenceClassification.from_pretrained(
         str(path), output_loading_info=True, **_load_options(dtype)
     )
-    score = getattr(classifier, "score", None)
-    if not isinstance(score, nn.Linear) or score.out_features != 1 or score.bias is not None:
+    score: object = getattr(classifier, "score", None)
+    if not isinstance(score, nn.Linear) or tuple(score.weight.shape[:1]) != (1,) or "bias" in score.state_dict():
         raise ValueError(
             f"{Path(path).name}: no one-number score head without bias; give a reward model's folder."
         )
