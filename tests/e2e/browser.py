@@ -12,7 +12,7 @@ import pytest
 from config.prepare import chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
     from accounts.models import User
 
@@ -44,13 +44,15 @@ class Visit:
         self.wrongs: list[str] = []
         context.add_init_script(WATCH_POLICY)
         self.page: Page = context.new_page()
-        self.page.on(
-            "dialog", lambda dialog: (self.wrongs.append(f"dialog: {dialog.message}"), dialog.dismiss())
-        )
+        self.page.on("dialog", self._dialog)
         self.page.on("pageerror", lambda error: self.wrongs.append(f"error: {error}"))
         self.page.on("console", lambda line: self._console(line.type, line.text))
         self.page.on("popup", lambda popup: self.wrongs.append(f"popup: {popup.url}"))
         self.page.on("request", lambda request: self._request(request.url))
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.wrongs.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _console(self, kind: str, text: str) -> None:
         # A request that fails by design (offline, refused) is logged by the browser itself.

@@ -7,13 +7,18 @@ import { useEffect, useRef } from "react";
  * "Alt+ArrowUp", "Ctrl+Shift+z". Letters and digits come from `event.code`, signs from `event.key`.
  */
 export function nameOf(event: KeyboardEvent): string {
-  const isSign = event.key.length === 1 && !/^[\p{L}\p{N}\s]$/u.test(event.key);
+  // With Alt a Mac types "≠" where "=" is printed.
+  const printed = event.altKey ? PRINTED[event.code] : undefined;
+  const sign = printed ?? event.key;
+  const isSign = sign.length === 1 && !/^[\p{L}\p{N}\s]$/u.test(sign);
   const ctrl = event.ctrlKey || event.metaKey ? "Ctrl+" : "";
   const alt = event.altKey ? "Alt+" : "";
   // Shift is part of a sign already: "?" is Shift and "/" on one keyboard, something else on another.
   const shift = event.shiftKey && !isSign ? "Shift+" : "";
-  return `${ctrl}${alt}${shift}${isSign ? event.key : placeOf(event)}`;
+  return `${ctrl}${alt}${shift}${isSign ? sign : placeOf(event)}`;
 }
+
+const PRINTED: Record<string, string> = { Equal: "=", Minus: "-" };
 
 function placeOf(event: KeyboardEvent): string {
   const [, letter] = /^Key([A-Z])$/.exec(event.code) ?? [];
@@ -27,7 +32,7 @@ const NOT_TYPED = new Set(["checkbox", "radio", "button", "submit", "range", "fi
 export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (target instanceof HTMLInputElement) return !NOT_TYPED.has(target.type);
-  return target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement || target.isContentEditable;
+  return target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement || target.isContentEditable === true;
 }
 
 /** Whether the focused control itself does something with this key: Enter presses a button, Space too. */
