@@ -1,0 +1,47 @@
+/** Addresses and program lines for the rows of a snapshot. Pure. */
+
+export const SPLITS = ["train", "valid", "heldout"] as const;
+export type SplitName = (typeof SPLITS)[number];
+
+export function exportUrl(snapshot: string, format: string, split?: SplitName): string {
+  return `/api/v1/snapshots/${snapshot}/export/?format=${format}${split ? `&split=${split}` : ""}`;
+}
+
+export interface Counts extends Record<SplitName, number> {
+  total: number;
+  labelers: number | null;
+}
+
+const number = (value: unknown) => (typeof value === "number" ? value : 0);
+
+/** {"rows": {"train": 3}, "total": 4, "labelers": 2} with zeros where there is nothing. */
+export function countsOf(raw: Record<string, unknown>): Counts {
+  const rows = (typeof raw["rows"] === "object" && raw["rows"] !== null ? raw["rows"] : {}) as Record<string, unknown>;
+  return {
+    train: number(rows["train"]),
+    valid: number(rows["valid"]),
+    heldout: number(rows["heldout"]),
+    total: number(raw["total"]),
+    labelers: typeof raw["labelers"] === "number" ? raw["labelers"] : null,
+  };
+}
+
+/** Lines that fetch a format with a token that may do `export:read`. */
+export function snippets(origin: string, snapshot: string, format: string): { curl: string; python: string } {
+  const url = origin + exportUrl(snapshot, format);
+  return {
+    curl: `curl -H "Authorization: Bearer $PRECEPTOR_TOKEN" \\\n  "${url}" -o ${format}.jsonl`,
+    python: [
+      "import os",
+      "from datasets import load_dataset",
+      "",
+      'headers = {"Authorization": f"Bearer {os.environ[\'PRECEPTOR_TOKEN\']}"}',
+      `url = "${url}"`,
+      "rows = load_dataset(",
+      '    "json",',
+      '    data_files={"train": url + "&split=train", "valid": url + "&split=valid"},',
+      '    storage_options={"client_kwargs": {"headers": headers}},',
+      ")",
+    ].join("\n"),
+  };
+}
