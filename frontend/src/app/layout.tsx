@@ -23,7 +23,6 @@ function useSignInWhenNeeded(): void {
 }
 
 function Content() {
-  const { t } = useTexts();
   const me = useMe();
   const language = me.data?.language;
   useEffect(() => {
@@ -32,7 +31,7 @@ function Content() {
 
   if (me.data) {
     return (
-      <Suspense fallback={<Center py={80}><Loader size="sm" aria-label={t("nav.open")} /></Center>}>
+      <Suspense fallback={<Center py={80}><Loader size="sm" /></Center>}>
         <Outlet />
       </Suspense>
     );

@@ -25,7 +25,7 @@ function Place({ assignment }: { assignment: Assignment }) {
   const { mine, done, quota } = assignment.progress;
   return (
     <div className="task-place">
-      <span className="task-title">{assignment.batch.title || t(`kind.${assignment.kind}`)}</span>
+      <h1 className="task-title">{assignment.batch.title || t(`kind.${assignment.kind}`)}</h1>
       {quota > 0 ? (
         <Tooltip label={t("progress.help", { done, quota })}>
           <span className="task-progress">

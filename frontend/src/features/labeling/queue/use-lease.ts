@@ -18,9 +18,9 @@ export interface Lease {
 /** Renews the lease while somebody works, and counts the time they do. */
 export function useLease(assignment: Assignment): Lease {
   const isHeld = assignment.state === "leased";
-  const [until, setUntil] = useState(() => serverNow() + assignment.seconds_left * 1000);
+  const until = useRef(Date.parse(assignment.lease_until));
   const [isLost, setLost] = useState(assignment.state === "expired");
-  const [now, setNow] = useState(serverNow);
+  const [secondsLeft, setSecondsLeft] = useState<number | null>(null);
   const active = useRef(0);
   const touched = useRef(0);
 
@@ -34,7 +34,10 @@ export function useLease(assignment: Assignment): Lease {
     const isActive = () => document.visibilityState === "visible" && Date.now() - touched.current < IDLE_MS;
     const tick = setInterval(() => {
       if (isActive()) active.current += TICK_MS;
-      setNow(serverNow());
+      const seconds = Math.round((until.current - serverNow()) / 1000);
+      // Nothing is drawn anew while there is plenty of time.
+      setSecondsLeft(isHeld && seconds < SHOW_BELOW_S ? Math.max(0, seconds) : null);
+      setLost((was) => was || (isHeld && seconds <= 0));
     }, TICK_MS);
     const beat = setInterval(() => {
       if (!isHeld || !isActive()) return;
@@ -44,7 +47,9 @@ export function useLease(assignment: Assignment): Lease {
           body: { active_ms: active.current },
         }),
       )
-        .then(({ lease_until }) => setUntil(Date.parse(lease_until)))
+        .then(({ lease_until }) => {
+          until.current = Date.parse(lease_until);
+        })
         .catch((error: unknown) => {
           if (error instanceof ApiError && error.code === "lease_ended") setLost(true);
         });
@@ -56,11 +61,5 @@ export function useLease(assignment: Assignment): Lease {
     };
   }, [assignment.id, isHeld]);
 
-  const seconds = Math.round((until - now) / 1000);
-  const isOver = isHeld && (isLost || seconds <= 0);
-  return {
-    secondsLeft: isHeld && !isOver && seconds < SHOW_BELOW_S ? seconds : null,
-    isLost: isOver || isLost,
-    activeMs: () => active.current,
-  };
+  return { secondsLeft: isLost ? null : secondsLeft, isLost, activeMs: () => active.current };
 }

@@ -75,17 +75,19 @@ export function Shelf({ state, isReadOnly, act, onChoose }: { state: Ranking; is
     <section className="shelf" aria-label={t("shelf.title")}>
       <div className="shelf-row">
         <Pool cards={missing(state)} focused={state.focused} isRefused={state.mode === "refused"} onChoose={onChoose} />
-        <div className="tiers" role="list">
-          <span className="shelf-end">{t("shelf.best")}</span>
-          <Gap before={0} />
-          {tiers.map((cards, index) => (
-            <Fragment key={index}>
-              <Tier index={index} cards={cards} focused={state.focused} onChoose={onChoose} />
-              <Gap before={index + 1} />
-            </Fragment>
-          ))}
+        <div className="tiers">
+          <span className="shelf-end" aria-hidden>{t("shelf.best")}</span>
+          <div className="tier-list" role="list">
+            <Gap before={0} />
+            {tiers.map((cards, index) => (
+              <Fragment key={index}>
+                <Tier index={index} cards={cards} focused={state.focused} onChoose={onChoose} />
+                <Gap before={index + 1} />
+              </Fragment>
+            ))}
+          </div>
           {tiers.length === 0 ? <span className="shelf-hint">{t(state.allowTies ? "shelf.hint" : "shelf.hint.no-ties")}</span> : null}
-          <span className="shelf-end">{t("shelf.worst")}</span>
+          <span className="shelf-end" aria-hidden>{t("shelf.worst")}</span>
         </div>
         {isReadOnly ? null : (
           <div className="shelf-actions">
