@@ -1,9 +1,10 @@
 """The verbs behind `make`, inside the prepared environment."""
 
 import os
+import subprocess
 import sys
 
-from config.prepare import ROOT, VENV
+from config.prepare import FRONTEND, ROOT, VENV
 
 
 def replace(*command: str) -> None:
@@ -13,6 +14,16 @@ def replace(*command: str) -> None:
     os.execv(program, [str(program), *command[1:]])  # noqa: S606
 
 
+def test(options: list[str]) -> int:
+    """The front end's unit tests, then everything else; the first exit status that is not 0."""
+    workers = os.environ.get("PRECEPTOR_TEST_WORKERS", "2")
+    commands = [(ROOT, [VENV / "bin" / "python", "-m", "pytest", "-n", workers, *options])]
+    if (FRONTEND / "package.json").is_file() and not options:
+        commands.insert(0, (FRONTEND, [VENV / "bin" / "npm", "run", "--silent", "test"]))
+    codes = [subprocess.run(command, cwd=folder, check=False).returncode for folder, command in commands]  # noqa: S603
+    return next((code for code in codes if code), 0)
+
+
 def main(verb: str, options: list[str]) -> None:
     """Do `verb`."""
     if verb in ("up", "link", "stop"):
@@ -20,7 +31,7 @@ def main(verb: str, options: list[str]) -> None:
 
         {"up": up.up, "link": up.link, "stop": up.stop}[verb]()
     elif verb == "test":
-        replace("python", "-m", "pytest", "-n", os.environ.get("PRECEPTOR_TEST_WORKERS", "2"), *options)
+        sys.exit(test(options))
     elif verb in ("check", "fmt", "schema"):
         from config import check
 

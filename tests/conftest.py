@@ -49,6 +49,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             _remove(folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the browser tests out where somebody said so by name."""
+    if os.environ.get("PRECEPTOR_SKIP_BROWSER") == "1":
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skip(reason="PRECEPTOR_SKIP_BROWSER=1"))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the services of this run."""
     folder = os.environ.get("PRECEPTOR_HOME", "")
