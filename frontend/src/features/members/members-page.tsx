@@ -1,7 +1,93 @@
+import { Button, NativeSelect, Table } from "@mantine/core";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { api, body } from "@/api/client";
+import { queryClient, useMe, useProjectId } from "@/api/session";
+import type { Member, Pool, Role } from "@/api/types";
+import { useErrorText } from "@/components/error-panel";
+import { Icon } from "@/components/icons";
+import { notify } from "@/components/notify";
 import { Page } from "@/components/page";
+import { QueryState } from "@/components/query-state";
+import { SyntheticMark } from "@/components/synthetic-mark";
+import { Invite } from "./invite";
+import { LinkDialog, RemoveDialog } from "./member-dialogs";
+import { POOLS, ROLES } from "./roles";
 import { useTexts } from "./texts";
+import "./members.css";
+
+function useChange(project: string) {
+  const { t } = useTexts();
+  const say = useErrorText();
+  return useMutation({
+    mutationFn: ({ user, ...change }: { user: string; role?: Role; pool?: Pool }) =>
+      body(api.PATCH("/api/v1/projects/{project_id}/members/{user_id}/", { params: { path: { project_id: project, user_id: user } }, body: change })),
+    onSuccess: (changed) => {
+      queryClient.setQueryData<Member[]>(["members", project], (old) => old?.map((one) => (one.user.id === changed.user.id ? changed : one)));
+      notify(t("saved"), { id: "member" });
+    },
+    onError: (error) => notify(say(error), { isError: true }),
+  });
+}
+
+function Row({ member, project, isMe, onLink, onRemove }: { member: Member; project: string; isMe: boolean; onLink: () => void; onRemove: () => void }) {
+  const { t } = useTexts();
+  const change = useChange(project);
+  const { user, role, pool } = member;
+  return (
+    <Table.Tr>
+      <Table.Td>{user.display_name} {isMe ? <span className="member-you">{t("you")}</span> : null} {user.is_synthetic ? <SyntheticMark /> : null}</Table.Td>
+      <Table.Td>
+        <NativeSelect size="xs" aria-label={t("role.of", { name: user.display_name })} value={role} disabled={change.isPending} onChange={(e) => change.mutate({ user: user.id, role: e.currentTarget.value as Role })} data={ROLES.map((value) => ({ value, label: t(`role.${value}`) }))} />
+      </Table.Td>
+      <Table.Td>
+        <NativeSelect size="xs" aria-label={t("pool.of", { name: user.display_name })} value={pool} disabled={change.isPending} onChange={(e) => change.mutate({ user: user.id, pool: e.currentTarget.value as Pool })} data={POOLS.map((value) => ({ value, label: t(`pool.${value}`) }))} />
+      </Table.Td>
+      <Table.Td ta="right" className="member-actions">
+        <Button size="compact-sm" variant="subtle" color="gray" onClick={onLink}>{t("link")}</Button>
+        <Button size="compact-sm" variant="subtle" color="red" onClick={onRemove}>{t("remove")}</Button>
+      </Table.Td>
+    </Table.Tr>
+  );
+}
 
 export function MembersPage() {
   const { t } = useTexts();
-  return <Page title={t("members.title")}>{null}</Page>;
+  const project = useProjectId();
+  const me = useMe().data;
+  const [isInviting, setInviting] = useState(false);
+  const [linking, setLinking] = useState<Member | null>(null);
+  const [removing, setRemoving] = useState<Member | null>(null);
+  const members = useQuery({
+    queryKey: ["members", project],
+    queryFn: () => body(api.GET("/api/v1/projects/{project_id}/members/", { params: { path: { project_id: project } } })),
+  });
+  return (
+    <Page title={t("members.title")} subtitle={t("members.lead")} actions={<Button leftSection={<Icon name="plus" size={16} />} onClick={() => setInviting(true)}>{t("invite")}</Button>}>
+      <QueryState query={members}>
+        {(list) => (
+          <Table.ScrollContainer minWidth={620}>
+            <Table aria-label={t("members.title")}>
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t("name")}</Table.Th>
+                  <Table.Th>{t("role")}</Table.Th>
+                  <Table.Th>{t("pool")}</Table.Th>
+                  <Table.Th aria-label={t("actions")} />
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {list.map((member) => (
+                  <Row key={member.user.id} member={member} project={project} isMe={member.user.id === me?.id} onLink={() => setLinking(member)} onRemove={() => setRemoving(member)} />
+                ))}
+              </Table.Tbody>
+            </Table>
+          </Table.ScrollContainer>
+        )}
+      </QueryState>
+      {isInviting ? <Invite project={project} onClose={() => setInviting(false)} /> : null}
+      {linking ? <LinkDialog project={project} member={linking} onClose={() => setLinking(null)} /> : null}
+      {removing ? <RemoveDialog project={project} member={removing} onClose={() => setRemoving(null)} /> : null}
+    </Page>
+  );
 }
