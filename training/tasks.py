@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
+from billiard.process import active_children
 from celery import shared_task
+from celery.signals import worker_shutting_down
 
 from training import runner
 from training.services.simulate import simulate_round
@@ -20,3 +26,11 @@ def execute_run(run_id: str) -> None:
 def simulate_step(round_id: str) -> None:
     """Let simulated labelers finish what the round's present step asks of people."""
     simulate_round(UUID(round_id))
+
+
+@worker_shutting_down.connect
+def tell_supervisors(**_: Any) -> None:
+    """A worker that is asked to stop would wait for hours for its run: let the supervisor give the run back instead."""
+    for child in active_children():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGTERM)

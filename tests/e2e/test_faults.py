@@ -122,16 +122,18 @@ def test_a_cancel_ends_the_trainer_within_thirty_seconds(processes, run, eva):
     assert ModelVersion.objects.count() == 1
 
 
-def test_a_worker_that_is_told_to_stop_gives_the_run_back(processes, run):
-    processes.worker("train")
+def test_a_worker_that_is_told_to_stop_gives_the_run_back_and_leaves(processes, run):
+    worker = processes.worker("train")
     wait(run, lambda now: now.step > 0, processes)
-    supervisor = parent_of(pid_of(run))
-    os.kill(supervisor, signal.SIGTERM)
-    now = wait(run, lambda now: now.fence == 2 or now.state == "queued", processes, seconds=30)
-    first = now.attempts.get(fence=1)
-    assert (first.state, now.tries) in (("lost", 0), ("lost", 1))
+    child = pid_of(run)
+    worker.terminate()
+    now = wait(run, lambda now: now.state == "queued", processes, seconds=30)
+    first = now.attempts.get()
+    assert (first.state, now.tries) == ("lost", 0)
     assert "stopped" in first.reason
     assert now.checkpoint
+    assert not alive(child)
+    assert worker.wait(timeout=30) is not None
 
 
 def wait(run, true, processes, *, seconds=90):
