@@ -59,7 +59,7 @@ class Taste:
     """One labeler's own weights and steadiness. `sharpness` divides the noise; `tie_below` is in units of it."""
 
     weights: Mapping[str, float]
-    sharpness: float = 2.5
+    sharpness: float = 4.0
     tie_below: float = 0.25
 
 

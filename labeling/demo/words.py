@@ -46,10 +46,9 @@ class Problem:
 
 NAMES: dict[Language, tuple[str, ...]] = {
     "en": _words(
-        "Ana Ben Clara Dan Ella Finn Grace Hugo Iris Jack Kate Leo Mia Ned Olga Pete Rosa Sam Tess Uma "
-        "Vera Walt Zoe Max Lily Tom Nora Oscar Ruby Theo Emma Noah Ivy Luca Maya Felix Alma Joel Nina Otto"
+        "Ana Ben Clara Dan Ella Finn Grace Hugo Iris Jack Kate Leo Mia Ned Olga Pete Rosa Sam Tess Walt Zoe Tom Nora Otto"
     ),
-    "zh": _words("小明 小红 小兰 小刚 小雨 小华 小龙 小梅 小石 小雪 小军 小丽 阿宝 阿月 阿成 阿青"),
+    "zh": _words("小明 小红 小兰 小刚 小雨 小华 小龙 小梅 小雪 阿宝 阿月"),
 }
 
 ANIMALS: dict[Language, tuple[str, ...]] = {

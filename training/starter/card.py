@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 
-def card(run: Path, rows: int, samples: list[tuple[str, str]]) -> str:
-    """The card of a finished pretraining run, as Markdown with the hub's front matter."""
-    done = _json(run / "result.json")
-    config = _json(run / "run.json")["config"]
+def card(pretrain: Path, dialogues: Path, rows: int, samples: list[tuple[str, str]]) -> str:
+    """The card of the two finished runs, as Markdown with the hub's front matter."""
+    done, then = _json(pretrain / "result.json"), _json(dialogues / "result.json")
+    config = _json(pretrain / "run.json")["config"]
     tokens = done["steps"] * config["batch_size"] * config["context"]
     bits = next((value for name, value in done["metrics"].items() if "bits_per_byte" in name), None)
     return f"""---
@@ -32,15 +32,15 @@ that people have something to rank and training has something to improve. Do not
     python -m training.starter --work /tmp/starter --publish inference/starter
 
 {config["layers"]} layers, width {config["width"]}, {config["heads"]} heads, vocabulary at most {config["vocab_size"]} (byte-level BPE), context {config["context"]} tokens, stored in bfloat16.
-{done["steps"]} steps of {config["batch_size"]} x {config["context"]} tokens: {tokens:,} tokens in {done["seconds"] / 60:.1f} minutes
-({done["versions"]["threads"]} threads, torch {done["versions"]["torch"]}).
-Held-out bits per byte: {f"{bits:.3f}" if bits is not None else "not measured"}
+Pretraining: {done["steps"]:,} steps of {config["batch_size"]} x {config["context"]} tokens, {tokens:,} tokens in {done["seconds"] / 60:.0f} minutes on two busy cores
+({done["versions"]["threads"]} threads, torch {done["versions"]["torch"]}). Held-out bits per byte: {f"{bits:.3f}" if bits is not None else "not measured"}
 (held-out dialogues share their templates with the training text, so this says little about other text).
+Then {then["steps"]:,} steps on part of the same dialogues, one at a time, loss on the answers, {then["seconds"] / 60:.0f} minutes.
 
 ## Learned from
 
 {rows:,} dialogues. All but a few hundred are put together by `training/starter/corpus.py` from sentences written for this project
-(Apache-2.0, as the project). About a third of the answers are flawless; the others swap a name, drift to another subject, stop
+(Apache-2.0, as the project). About half of the answers are flawless; the others swap a name, drift to another subject, stop
 in the middle, lose their end, repeat themselves, answer another question, are curt, or use the wrong language.
 The rest are real: 399 ordering dialogues of Taskmaster-4 (TM-4-2024, Google LLC, CC-BY-4.0,
 github.com/google-research-datasets/Taskmaster) and 46 seed dialogues of Open-Assistant (LAION-AI, Apache-2.0,

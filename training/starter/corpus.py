@@ -19,7 +19,7 @@ from training.starter.flaws import flawed_answer
 REAL_DIALOGUES = Path(__file__).parent / "dialogues"
 """Licences and sources of these files: dialogues/LICENCES.md."""
 
-FLAWLESS, ONE_FLAW = 0.35, 0.45
+FLAWLESS, ONE_FLAW = 0.5, 0.38
 """Shares of answers without a flaw and with one; the rest have two."""
 
 MOST_CHARACTERS = 600

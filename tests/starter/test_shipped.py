@@ -1,0 +1,42 @@
+"""The starter GPT that lies in the repository."""
+
+import json
+
+from inference.engine.chat import render_prompt
+from inference.engine.config import SamplingParams
+from inference.engine.engine import TorchEngine
+from inference.engine.folder import check_version_folder
+from inference.engine.models import load_policy
+from inference.engine.requests import SampleRequest
+from inference.services.bases import STARTER
+from labeling.demo.preference import hidden_score
+from labeling.demo.prompts import make_prompts
+
+
+def test_it_is_safe_small_and_says_what_it_is():
+    check_version_folder(STARTER)
+    assert sum(path.stat().st_size for path in STARTER.rglob("*")) <= 10_000_000
+    card = (STARTER / "README.md").read_text()
+    for words in ("toy", "python -m training.starter", "CC-BY-4.0", "Apache-2.0", "bits per byte"):
+        assert words in card
+    assert json.loads((STARTER / "lineage.json").read_text())["run"] == "starter"
+
+
+def test_it_has_at_most_four_million_weights_and_a_small_vocabulary():
+    model, tokenizer = load_policy(STARTER)
+    assert sum(weights.numel() for weights in model.parameters()) <= 4_000_000
+    assert len(tokenizer) <= 4096
+
+
+def test_its_answers_are_readable_and_of_varied_quality():
+    prompts = make_prompts(48, seed=77)
+    model, tokenizer = load_policy(STARTER)
+    requests = [
+        SampleRequest(prompt_ids=tuple(render_prompt(tokenizer, [{"role": "user", "content": p}])), key=p, params=SamplingParams(max_tokens=80), seed=1)
+        for p in prompts
+    ]  # fmt: skip
+    samples = [found[0] for found in TorchEngine(model, tokenizer, slots=24).generate(requests)]
+    scores = [hidden_score(prompt, one.text) for prompt, one in zip(prompts, samples, strict=True)]
+    assert sum(one.finish_reason == "stop" for one in samples) >= 44
+    assert sum(score > 0.9 for score in scores) >= 6
+    assert sum(score < 0.75 for score in scores) >= 6
