@@ -11,6 +11,7 @@ from inference.engine.requests import SampleRequest
 from inference.services.bases import STARTER
 from labeling.demo.preference import hidden_score
 from labeling.demo.prompts import make_prompts
+from training.starter.__main__ import DIALOGUES
 
 
 def test_it_is_safe_small_and_says_what_it_is():
@@ -19,7 +20,8 @@ def test_it_is_safe_small_and_says_what_it_is():
     card = (STARTER / "README.md").read_text()
     for words in ("toy", "python -m training.starter", "CC-BY-4.0", "Apache-2.0", "bits per byte"):
         assert words in card
-    assert json.loads((STARTER / "lineage.json").read_text())["run"] == "starter"
+    made_with = json.loads((STARTER / "lineage.json").read_text())["config"]
+    assert made_with | DIALOGUES == made_with  # the settings that the command uses
 
 
 def test_it_has_at_most_four_million_weights_and_a_small_vocabulary():
