@@ -64,6 +64,24 @@ test("what was typed while a save was under way is saved by the next one", async
   expect([server.saved?.content.text, server.saved?.revision, view().arrivals]).toEqual(["ab", 2, 0]);
 });
 
+test("what was typed during a save that takes long is not taken for saved", async () => {
+  const server = new Server();
+  const quick = server.put.bind(server);
+  server.put = async (content, revision) => {
+    const answer = await quick(content, revision);
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    return answer;
+  };
+  const { sync, view } = tab(server);
+  sync.change({ text: "a" });
+  await vi.advanceTimersByTimeAsync(3000);
+  sync.change({ text: "ab" });
+  await vi.advanceTimersByTimeAsync(4500);
+  expect([view().state.kind, unsentDrafts("ana").length]).toEqual(["unsaved", 1]);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([server.saved?.content.text, view().state.kind]).toEqual(["ab", "saved"]);
+});
+
 test("without a network the text is kept here and sent when it returns", async () => {
   const server = new Server();
   server.isUp = false;
