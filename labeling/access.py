@@ -19,8 +19,16 @@ def assignments_of(user: Viewer) -> QuerySet[Assignment]:
 
 def assignment_for(user: Viewer, assignment_id: UUID) -> Assignment:
     """The assignment with task, batch, project and labeler loaded: one query. Raises NotFound."""
-    rows = assignments_of(user).select_related("task__batch", "project", "labeler")
-    found = rows.filter(pk=assignment_id).first()
+    return _one(assignments_of(user).select_related("task__batch", "project", "labeler"), assignment_id)
+
+
+def own_assignment(user: Viewer, assignment_id: UUID) -> Assignment:
+    """The assignment alone, for what needs no more than to know whose it is (drafts). Raises NotFound."""
+    return _one(assignments_of(user), assignment_id)
+
+
+def _one(rows: QuerySet[Assignment], assignment_id: UUID) -> Assignment:
+    found = next(iter(rows.filter(pk=assignment_id)), None)
     if found is None:
         raise NotFound
     return found

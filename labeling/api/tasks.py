@@ -14,7 +14,7 @@ from accounts.access import project_for
 from accounts.models import User
 from common.api import fingerprint, idempotency_key, if_match
 from common.errors import DomainError, InvalidInput
-from labeling.access import assignment_for
+from labeling.access import assignment_for, own_assignment
 from labeling.api import inputs, outputs
 from labeling.errors import PreconditionMissing
 from labeling.selectors.answers import answer_of, own_assignments, summary
@@ -89,7 +89,7 @@ class OneAssignment(APIView):
     @extend_schema(responses=outputs.AssignmentSerializer, operation_id="get_assignment")
     def get(self, request: Request, assignment_id: UUID) -> Response:
         """The task, your draft, and your answer if you gave one."""
-        assignment = assignment_for(request.user, assignment_id)
+        assignment = own_assignment(request.user, assignment_id)
         payload = assignment_payload(assignment.pk)
         payload["answer"] = answer_of(assignment)
         return Response(payload)
@@ -103,7 +103,7 @@ class OneDraft(APIView):
     @extend_schema(responses=outputs.AssignmentDraftSerializer, operation_id="get_draft")
     def get(self, request: Request, assignment_id: UUID) -> Response:
         """Your draft; 404 `no_draft` if there is none."""
-        draft = draft_of(assignment_for(request.user, assignment_id))
+        draft = draft_of(own_assignment(request.user, assignment_id))
         if draft is None:
             raise NoDraft
         return Response(draft, headers={"ETag": f'"{draft["revision"]}"'})
@@ -120,7 +120,7 @@ class OneDraft(APIView):
         revision = if_match(request)
         if revision is None and request.headers.get("If-None-Match") != "*":
             raise PreconditionMissing
-        assignment = assignment_for(request.user, assignment_id)
+        assignment = own_assignment(request.user, assignment_id)
         saved = save_draft(assignment=assignment, content=body["content"], revision=revision)
         return Response(saved, headers={"ETag": f'"{saved["revision"]}"'})
 

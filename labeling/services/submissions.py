@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 from uuid import UUID
 
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.db.models import Max
 
 from accounts.events import record
@@ -140,20 +140,28 @@ def _submit(
         raise
 
 
+# A key is good for one answer of whatever kind.
+KNOWN = """
+SELECT id, revision, is_late, body_sha256 FROM labeling_ranking WHERE labeler_id = %(labeler)s AND idempotency_key = %(key)s
+UNION ALL
+SELECT id, revision, is_late, body_sha256 FROM labeling_demonstration
+WHERE labeler_id = %(labeler)s AND idempotency_key = %(key)s
+"""
+
+
 def _known(common: _Common) -> AnswerReceipt | None:
     """The answer that this key made before. Raises KeyReused if it was for another body."""
-    columns = ("id", "body_sha256", "revision", "is_late")
-    asked = {"labeler": common.assignment.labeler_id, "idempotency_key": common.key}
-    rows = Ranking.objects.filter(**asked).values_list(*columns)
-    found = rows.union(Demonstration.objects.filter(**asked).values_list(*columns)).first()
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN, {"labeler": common.assignment.labeler_id, "key": common.key})
+        found = cursor.fetchone()
     if found is None:
         return None
-    if found[1] != common.fingerprint:
+    if found[3] != common.fingerprint:
         raise KeyReused
-    return _receipt(*found)
+    return _receipt(found[0], found[1], is_late=found[2])
 
 
-def _receipt(answer_id: UUID, _fingerprint: str, revision: int, is_late: bool) -> AnswerReceipt:  # noqa: FBT001
+def _receipt(answer_id: UUID, revision: int, *, is_late: bool) -> AnswerReceipt:
     status = AssignmentState.LATE if is_late else AssignmentState.SUBMITTED
     return {"id": answer_id, "status": str(status), "revision": revision}
 
@@ -183,7 +191,7 @@ def _store(common: _Common, store: Callable[[dict[str, Any]], Answer], kinds: li
             record("assignment.expired", subject=Assignment(pk=ended), project=common.assignment.project)
         answer = store(_columns(common, place, revision=1, active_ms=active_ms, is_late=place.slot is None))
     _record(answer, common.assignment, complete=complete)
-    receipt = _receipt(answer.pk, "", answer.revision, answer.is_late)
+    receipt = _receipt(answer.pk, answer.revision, is_late=answer.is_late)
     return Submitted(receipt, _next(common.assignment, kinds), is_replay=False)
 
 
