@@ -4,19 +4,21 @@ import type { ProjectDetail, Role } from "@/api/types";
 
 export type NextStep = "label" | "follow" | "import" | "launch" | "review" | "retry" | "none";
 
-const PEOPLE = new Set(["demonstrating", "ranking", "review"]);
+const PEOPLE = new Set(["demonstrating", "ranking"]);
 
-export function nextStep(role: Role | undefined, project: Pick<ProjectDetail, "counts" | "round">): NextStep {
-  const { counts, round } = project;
-  if (role === "admin") {
-    if (round?.state === "review") return "review";
-    if (round?.state === "failed") return "retry";
-    if (round && !(PEOPLE.has(round.state) && counts.open_tasks > 0)) return "follow";
-    if (round) return "label";
-    return counts.prompts === 0 ? "import" : "launch";
-  }
-  if (counts.open_tasks > 0) return "label";
-  return role === "reviewer" && round ? "follow" : "none";
+type Situation = Pick<ProjectDetail, "counts" | "round">;
+
+function forAdmin({ counts, round }: Situation): NextStep {
+  if (!round) return counts.prompts === 0 ? "import" : "launch";
+  if (round.state === "review") return "review";
+  if (round.state === "failed") return "retry";
+  return PEOPLE.has(round.state) && counts.open_tasks > 0 ? "label" : "follow";
+}
+
+export function nextStep(role: Role | undefined, project: Situation): NextStep {
+  if (role === "admin") return forAdmin(project);
+  if (project.counts.open_tasks > 0) return "label";
+  return role === "reviewer" && project.round ? "follow" : "none";
 }
 
 export function pathOf(step: NextStep, project: string, round: string | undefined): string {

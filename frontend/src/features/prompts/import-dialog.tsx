@@ -7,9 +7,33 @@ import { notify } from "@/components/notify";
 import { FileDrop } from "./file-drop";
 import { BadRows, Counts } from "./import-report";
 import { useTexts } from "./texts";
-import { useImport } from "./use-import";
+import { useImport, type ImportState } from "./use-import";
 
 const EXAMPLE = '{"prompt": "Write a thank-you note to Mina."}\n{"prompt": "…", "completion": "…", "tags": ["letters"]}\n{"messages": [{"role": "user", "content": "…"}]}';
+
+const refusalOf = (state: ImportState) => (state.kind === "failed" && asApiError(state.error).code === "import_refused" ? asApiError(state.error) : null);
+
+/** How the attempt goes, or how it ended. */
+function Told({ state, onRetry }: { state: ImportState; onRetry?: () => void }) {
+  const { t } = useTexts();
+  const refusal = refusalOf(state);
+  if (refusal) return <BadRows error={refusal} />;
+  switch (state.kind) {
+    case "idle":
+      return null;
+    case "tried":
+      return <Counts report={state.report} />;
+    case "failed":
+      return <ErrorPanel error={state.error} onRetry={onRetry} />;
+    default:
+      return (
+        <div role="status">
+          <Text size="sm" mb={6}>{t(state.kind === "trying" ? "import.trying" : state.share < 1 ? "import.sending" : "import.writing")}</Text>
+          <Progress value={state.share * 100} animated={state.share >= 1} aria-label={t("import.sending")} />
+        </div>
+      );
+  }
+}
 
 /** A file or pasted lines: tried first, with what would happen or what is wrong; then imported, all rows or none. */
 export function ImportDialog({ project, onClose }: { project: string; onClose: () => void }) {
@@ -32,7 +56,6 @@ export function ImportDialog({ project, onClose }: { project: string; onClose: (
     notify(t("import.done", { count: report.imported }));
     onClose();
   };
-  const isRefused = state.kind === "failed" && asApiError(state.error).code === "import_refused";
   const isBusy = state.kind === "trying" || state.kind === "writing";
   const isReady = state.kind === "tried" && state.report.imported + state.report.demonstrations > 0;
 
@@ -50,21 +73,13 @@ export function ImportDialog({ project, onClose }: { project: string; onClose: (
           </Tabs.Panel>
         </Tabs>
         <Text size="sm" c="dimmed">{t("import.format")} <code>{"{\"prompt\": \"…\"}"}</code></Text>
-        {isBusy ? (
-          <div role="status">
-            <Text size="sm" mb={6}>{t(state.kind === "trying" ? "import.trying" : state.share < 1 ? "import.sending" : "import.writing")}</Text>
-            <Progress value={state.share * 100} animated={state.share >= 1} aria-label={t("import.sending")} />
-          </div>
-        ) : null}
-        {state.kind === "tried" ? <Counts report={state.report} /> : null}
-        {isRefused ? <BadRows error={asApiError(state.error)} /> : null}
-        {state.kind === "failed" && !isRefused ? <ErrorPanel error={state.error} onRetry={content ? () => void tryOut(content) : undefined} /> : null}
+        <Told state={state} onRetry={content ? () => void tryOut(content) : undefined} />
         <Group justify="flex-end">
           <Button variant="default" onClick={onClose} disabled={state.kind === "writing"}>{t("cancel")}</Button>
           {isReady ? (
             <Button onClick={() => void finish()}>{t("import.write", { count: state.report.imported })}</Button>
           ) : (
-            <Button onClick={() => content && void tryOut(content)} loading={isBusy} disabled={!content}>{t(isRefused ? "import.again" : "import.try")}</Button>
+            <Button onClick={() => content && void tryOut(content)} loading={isBusy} disabled={!content}>{t(refusalOf(state) ? "import.again" : "import.try")}</Button>
           )}
         </Group>
       </Stack>

@@ -31,8 +31,8 @@ export function withStep(recipe: JsonObject, step: string, isOn: boolean): JsonO
 
 /** A setting of a part (`sampling`, `sft`, ...); undefined takes the difference back, so the preset decides again. */
 export function withSetting(recipe: JsonObject, part: string, name: string, value: Json | undefined): JsonObject {
-  const { [name]: _, ...rest } = partOf(recipe, part);
-  return { ...recipe, [part]: value === undefined ? rest : { ...rest, [name]: value } };
+  const others = Object.entries(partOf(recipe, part)).filter(([key]) => key !== name);
+  return { ...recipe, [part]: Object.fromEntries(value === undefined ? others : [...others, [name, value]]) };
 }
 
 /** Another preset: what differed from the earlier one was meant for that one. */
@@ -51,14 +51,15 @@ export function valueOf(field: Pick<RecipeField, "type">, text: string): Json | 
   return typed;
 }
 
-/** Why a value cannot be sent, so that the form says it beside the field: its range, or null. */
+const isBetween = (value: number, { min, max }: RecipeField) => value >= (min ?? -Infinity) && value <= (max ?? Infinity);
+
+/** Why a value cannot be sent, so that the form says it beside the field; null where it can. */
 export function rangeProblem(field: RecipeField, value: Json | undefined): "number" | "whole" | "range" | null {
-  if (value === undefined || value === null || (field.type !== "int" && field.type !== "float")) return null;
+  const isNumber = field.type === "int" || field.type === "float";
+  if (!isNumber || value === undefined || value === null) return null;
   if (typeof value !== "number" || !Number.isFinite(value)) return "number";
   if (field.type === "int" && !Number.isInteger(value)) return "whole";
-  const isBelow = field.min !== null && value < field.min;
-  const isAbove = field.max !== null && value > field.max;
-  return isBelow || isAbove ? "range" : null;
+  return isBetween(value, field) ? null : "range";
 }
 
 /** {"k": "…"}: what the server refused, by the name of the field. */

@@ -9,8 +9,7 @@ import { SettingInput } from "./setting-input";
 import { useTexts } from "./texts";
 
 const PRESETS = ["cpu-starter", "instructgpt"];
-const RECIPE_FIELDS = ["demonstrations", "prompts", "k", "overlap", "eval_prompts", "comparisons", "kl_budget", "min_reward_accuracy", "min_heldout", "seed"] as const;
-export type RecipeName = (typeof RECIPE_FIELDS)[number];
+export type RecipeName = "demonstrations" | "prompts" | "k" | "overlap" | "eval_prompts" | "comparisons" | "kl_budget" | "min_reward_accuracy" | "min_heldout" | "seed";
 
 export interface GroupProps {
   recipe: JsonObject;
