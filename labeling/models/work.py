@@ -1,4 +1,4 @@
-"""People's work: prompts, tasks handed out under a lease, demonstrations and rankings."""
+"""Prompts, and the tasks that are handed out under a lease."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
-from accounts.models import Pool, Project, User
+from accounts.models import Project, User
 from inference.models import Completion
-from labeling.choices import PromptSource as PromptSource
-from labeling.choices import SkipReason as SkipReason
-from labeling.choices import Split as Split
-from labeling.choices import TaskKind as TaskKind
+from labeling.choices import PromptSource, Split, TaskKind
 from labeling.identity import uuid7
+from labeling.models.base import Row
 from labeling.states import AssignmentState, BatchState, TaskState
 
 
-class Prompt(models.Model):
+class Prompt(Row):
     """A list of messages that ends with what a person asks. Ids grow with time: lists need no other order."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -45,7 +43,7 @@ class Prompt(models.Model):
         ]
 
 
-class Batch(models.Model):
+class Batch(Row):
     """What somebody (a round, an import) asks of the labelers at one time: kind, quota, overlap, limits."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -69,7 +67,7 @@ class Batch(models.Model):
         ]
 
 
-class Tally(models.Model):
+class Tally(Row):
     """How much one labeler did in one batch: a counter that only its labeler writes, so nobody queues on it."""
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="tallies", db_index=False)
@@ -83,7 +81,7 @@ class Tally(models.Model):
         ]
 
 
-class Task(models.Model):
+class Task(Row):
     """One thing to be done by `overlap` labelers."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -105,7 +103,7 @@ class Task(models.Model):
         ]
 
 
-class Candidate(models.Model):
+class Candidate(Row):
     """A completion put before labelers in a task. Identical texts share `merged_into` and are shown once."""
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates", db_index=False)
@@ -119,7 +117,7 @@ class Candidate(models.Model):
         ]
 
 
-class Slot(models.Model):
+class Slot(Row):
     """One row per wanted answer. Over-assignment is impossible because there is no row to take."""
 
     id = models.BigAutoField(primary_key=True)
@@ -169,7 +167,7 @@ class Slot(models.Model):
         ]
 
 
-class Assignment(models.Model):
+class Assignment(Row):
     """A task leased to one labeler: what they saw, in which order, and what became of it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -215,7 +213,7 @@ class Assignment(models.Model):
         ]
 
 
-class Draft(models.Model):
+class Draft(Row):
     """The unsent answer. `revision` is its ETag: a stale writer is told so and gets the newer text."""
 
     assignment = models.OneToOneField(
@@ -224,90 +222,3 @@ class Draft(models.Model):
     content = models.JSONField()
     revision = models.PositiveIntegerField(default=1)
     saved_at = models.DateTimeField(default=now)
-
-
-class Answer(models.Model):
-    """What a demonstration and a ranking have in common. Immutable; a correction is a new revision."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="%(class)ss", db_index=False)
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="%(class)ss", db_index=False)
-    assignment = models.ForeignKey(
-        Assignment, on_delete=models.PROTECT, null=True, related_name="%(class)ss"
-    )  # null: imported
-    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="%(class)ss")
-    pool = models.CharField(max_length=10, choices=Pool, default=Pool.TRAIN)
-    revision = models.PositiveIntegerField(default=1)
-    is_latest = models.BooleanField(default=True)  # the revision that counts
-    is_late = models.BooleanField(default=False)  # kept, not counted
-    is_synthetic = models.BooleanField(default=False)  # by a simulated labeler
-    guideline_version = models.PositiveIntegerField(default=1)
-    active_ms = models.PositiveBigIntegerField(default=0)
-    note = models.TextField(blank=True)
-    idempotency_key = models.CharField(max_length=255, blank=True)
-    body_sha256 = models.CharField(max_length=64)
-    submitted_at = models.DateTimeField(default=now)
-
-    class Meta:
-        abstract = True
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["task", "labeler", "revision"], name="%(class)s_revision_once"),
-            models.UniqueConstraint(
-                fields=["task", "labeler"], condition=Q(is_latest=True), name="%(class)s_one_latest"
-            ),
-            models.UniqueConstraint(
-                fields=["labeler", "idempotency_key"],
-                condition=~Q(idempotency_key=""),
-                name="%(class)s_idempotency_key_once",
-            ),
-        ]
-        indexes: ClassVar = [models.Index(fields=["project", "id"], name="%(class)s_export")]
-
-
-class Demonstration(Answer):
-    """The answer a labeler would want the model to give."""
-
-    text = models.TextField()
-
-    class Meta(Answer.Meta):
-        abstract = False
-
-
-class Ranking(Answer):
-    """An order of the K completions with ties: tiers from best to worst, in RankedItem."""
-
-    display_order = models.JSONField(default=list)  # candidate ids as this labeler saw them
-    confidence = models.PositiveSmallIntegerField(null=True)  # 1 .. 5
-
-    class Meta(Answer.Meta):
-        abstract = False
-
-
-class RankedItem(models.Model):
-    """Where one candidate stands. `rank` 1 is best; equal ranks are a tie (dense: 1, 2, 2, 3)."""
-
-    ranking = models.ForeignKey(Ranking, on_delete=models.CASCADE, related_name="items", db_index=False)
-    candidate = models.ForeignKey(Candidate, on_delete=models.PROTECT, related_name="ranked")
-    rank = models.PositiveSmallIntegerField()
-    likert = models.PositiveSmallIntegerField(null=True)  # overall quality, 1 .. 7
-    is_forced = models.BooleanField(
-        default=False
-    )  # an identical text was shown once; the tie is ours, not theirs
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["ranking", "candidate"], name="candidate_ranked_once"),
-            models.CheckConstraint(condition=Q(rank__gte=1, rank__lte=9), name="rank_1_to_9"),
-            models.CheckConstraint(
-                condition=Q(likert__isnull=True) | Q(likert__gte=1, likert__lte=7), name="likert_1_to_7"
-            ),
-        ]
-
-
-class Skip(models.Model):
-    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, related_name="skip")
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="skips")
-    labeler = models.ForeignKey(User, on_delete=models.PROTECT, related_name="skips")
-    reason = models.CharField(max_length=10, choices=SkipReason)
-    note = models.TextField(blank=True)
-    created_at = models.DateTimeField(default=now)
