@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from config.prepare import FRONTEND, ROOT, VENV
 
@@ -17,7 +18,9 @@ def replace(*command: str) -> None:
 def test(options: list[str]) -> int:
     """The front end's unit tests, then everything else; the first exit status that is not 0."""
     workers = os.environ.get("PRECEPTOR_TEST_WORKERS", "2")
-    commands = [(ROOT, [VENV / "bin" / "python", "-m", "pytest", "-n", workers, *options])]
+    commands: list[tuple[Path, list[str | Path]]] = [
+        (ROOT, [VENV / "bin" / "python", "-m", "pytest", "-n", workers, *options])
+    ]
     if (FRONTEND / "package.json").is_file() and not options:
         commands.insert(0, (FRONTEND, [VENV / "bin" / "npm", "run", "--silent", "test"]))
     codes = [subprocess.run(command, cwd=folder, check=False).returncode for folder, command in commands]  # noqa: S603

@@ -4,6 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.env import Environment
+from config.services.paths import Home
 
 KEY = hashlib.sha512(b"a key of the tests").hexdigest()
 
@@ -31,7 +32,8 @@ def problems() -> dict[str, str]:
 def test_without_any_variable_the_embedded_services_are_meant(variables, tmp_path):
     variables(SECRET_KEY=KEY)
     env = Environment.load()
-    assert env.database_url == f"postgresql://preceptor@/preceptor?host={tmp_path}/home/run/postgres"
+    assert env.database_url == Home(tmp_path / "home").database_url
+    assert env.redis_url == Home(tmp_path / "home").redis_url
     assert (env.host, env.port, env.debug) == ("127.0.0.1", 8000, False)
 
 
