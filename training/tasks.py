@@ -32,5 +32,6 @@ def simulate_step(round_id: str) -> None:
 def tell_supervisors(**_: Any) -> None:
     """A worker that is asked to stop would wait for hours for its run: let the supervisor give the run back instead."""
     for child in active_children():
-        with suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGTERM)
+        if child.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGTERM)

@@ -69,7 +69,9 @@ def test_a_part_that_fails_does_not_stop_the_others(lead, monkeypatch):
         seen.append("failed")
         raise ZeroDivisionError
 
-    monkeypatch.setattr(control, "PARTS", (Part("bad", 0.0, fail), Part("good", 0.0, lambda: seen.append("good"))))
+    monkeypatch.setattr(
+        control, "PARTS", (Part("bad", 0.0, fail), Part("good", 0.0, lambda: seen.append("good")))
+    )
     monkeypatch.setattr(control, "EVERY", 0.05)
     lead()
     wait(lambda: seen[:4] == ["failed", "good", "failed", "good"])

@@ -97,7 +97,13 @@ def test_an_unknown_field_is_refused(admin, url):
 
 
 def test_who_may_not(client_of, url, opened, ana, ria, zoe, rex):
-    for user, look, change in ((None, 401, 401), (ana, 403, 403), (ria, 200, 403), (zoe, 404, 404), (rex, 404, 404)):
+    for user, look, change in (
+        (None, 401, 401),
+        (ana, 403, 403),
+        (ria, 200, 403),
+        (zoe, 404, 404),
+        (rex, 404, 404),
+    ):
         client = client_of(user)
         assert client.get(at(opened["id"])).status_code == look
         assert client.get(at(opened["id"], "pairs/")).status_code == look
@@ -113,7 +119,9 @@ def test_a_token_needs_its_scope(client_of, eva, opened):
     def status(scopes, what):
         client = client_of(None)
         _, secret = create_token(user=eva, name="script", scopes=scopes)
-        return client.post(at(opened["id"], what), {}, headers={"Authorization": f"Bearer {secret}"}).status_code
+        return client.post(
+            at(opened["id"], what), {}, headers={"Authorization": f"Bearer {secret}"}
+        ).status_code
 
     assert status(["read"], "cancel/") == 403
     assert status(["runs:launch"], "promote/") == 403
@@ -148,7 +156,11 @@ def test_each_step_shows_how_far_it_is(admin, opened, project, ana):
 
 
 def test_too_early_and_too_late(admin, opened):
-    for what, code in (("advance/", "step_not_done"), ("promote/", "nothing_to_decide"), ("retry/", "round_not_failed")):
+    for what, code in (
+        ("advance/", "step_not_done"),
+        ("promote/", "nothing_to_decide"),
+        ("retry/", "round_not_failed"),
+    ):
         answer = admin.post(at(opened["id"], what), {})
         assert (answer.status_code, answer.json()["code"]) == (409, code)
     assert admin.post(at(opened["id"], "cancel/"), {}).json()["state"] == "cancelled"
@@ -173,7 +185,12 @@ def test_comparisons_are_counted_for_the_right_side(admin, reviewed, project, an
     answer_all(project, ana, order=lambda found: better_first(found, reviewed.candidate.name))
     ticked(reviewed)
     body = admin.get(at(reviewed.pk)).json()
-    assert body["evaluation"]["comparisons"] == {"candidate_wins": 2, "current_wins": 0, "ties": 0, "wanted": 2}
+    assert body["evaluation"]["comparisons"] == {
+        "candidate_wins": 2,
+        "current_wins": 0,
+        "ties": 0,
+        "wanted": 2,
+    }
     assert body["waiting_for"] == "decision"
 
 
@@ -183,7 +200,11 @@ def better_first(found, name):
 
 def test_promotion_is_told_everywhere(admin, reviewed, project):
     body = admin.post(at(reviewed.pk, "promote/"), {"note": "better"}).json()
-    assert (body["state"], body["candidate"]["stage"], body["opponent"]["stage"]) == ("promoted", "current", "retired")
+    assert (body["state"], body["candidate"]["stage"], body["opponent"]["stage"]) == (
+        "promoted",
+        "current",
+        "retired",
+    )
     assert body["ended_at"]
     assert {step["state"] for step in body["steps"]} == {"done"}
     version = admin.get(f"/api/v1/models/{reviewed.candidate_id}/").json()

@@ -41,7 +41,13 @@ def test_a_run_with_its_attempts_and_result(admin, project, run, weights):
 
 
 def test_who_may_not(client_of, run, ana, ria, zoe, rex):
-    for user, look, change in ((None, 401, 401), (ana, 403, 403), (ria, 200, 403), (zoe, 404, 404), (rex, 404, 404)):
+    for user, look, change in (
+        (None, 401, 401),
+        (ana, 403, 403),
+        (ria, 200, 403),
+        (zoe, 404, 404),
+        (rex, 404, 404),
+    ):
         client = client_of(user)
         for what in ("", "metrics/", "samples/"):
             assert client.get(at(run, what)).status_code == look
@@ -68,7 +74,9 @@ def test_samples_and_log_are_text_whatever_they_hold(admin, run):
     folder = attempt_folder(run.pk, 1)
     folder.mkdir(parents=True)
     rows = [{"step": 4, "prompt": [{"role": "user", "content": "Hi"}], "text": "<script>\u2028x"}]
-    (folder / "samples.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows) + '{"torn')
+    (folder / "samples.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows) + '{"torn'
+    )
     (folder / "log.txt").write_bytes(b"\xff<b>hello</b>\x00\n" * 9000)
     body = admin.get(at(run, "samples/")).json()
     assert body == [{**rows[0], "reward": None, "kl": None}]
@@ -106,7 +114,9 @@ def test_retry_queues_a_failed_run_again(admin, run):
 
 
 def test_retry_takes_the_failed_round_along(admin, project, queued, base):
-    round_ = RoundFactory(project=project, opponent=base, state="failed", failed_at_step="training_sft", reason="nan")
+    round_ = RoundFactory(
+        project=project, opponent=base, state="failed", failed_at_step="training_sft", reason="nan"
+    )
     run = queued(round=round_)
     failed(run)
     assert admin.post(at(run, "retry/")).json()["state"] == "queued"
@@ -121,7 +131,9 @@ def test_nothing_is_retried_for_a_round_that_is_over(admin, project, queued, bas
     assert (answer.status_code, answer.json()["code"]) == (409, "round_ended")
 
 
-def test_the_list_asks_the_same_few_questions_however_long(admin, project, queued, django_assert_max_num_queries):
+def test_the_list_asks_the_same_few_questions_however_long(
+    admin, project, queued, django_assert_max_num_queries
+):
     for seed in range(6):
         queued(seed=seed)
     with django_assert_max_num_queries(8):

@@ -54,7 +54,9 @@ def follow(user, url, *, meanwhile=None, until=None, seconds=10, **headers):
 def parse(block):
     found = []
     for part in block.decode().split("\n\n"):
-        fields = dict(line.partition(": ")[::2] for line in part.splitlines() if line and not line.startswith(":"))
+        fields = dict(
+            line.partition(": ")[::2] for line in part.splitlines() if line and not line.startswith(":")
+        )
         if "event" in fields:
             found.append((fields["event"], fields.get("id"), json.loads(fields["data"])))
     return found
@@ -65,7 +67,10 @@ def test_a_round_is_sent_whole_again_when_it_changed_and_closed_when_it_ended(pr
     url = f"/api/v1/rounds/{round_.pk}/events/"
     status, events = follow(ria, url, meanwhile=lambda: rounds.cancel(round=Round.objects.get(), actor=eva))
     assert status == 200
-    assert [(name, number, body["state"]) for name, number, body in events] == [("round", "1", "draft"), ("round", "2", "cancelled")]
+    assert [(name, number, body["state"]) for name, number, body in events] == [
+        ("round", "1", "draft"),
+        ("round", "2", "cancelled"),
+    ]
 
 
 def test_the_body_is_that_of_rest(client_of, project, base, ria):

@@ -14,16 +14,17 @@ from training.recipe import Recipe
 from training.selectors.readiness import Stock, stock_of
 from training.states import RoundState, RunState
 
-# Seconds for one unit of work of a model of STARTER_WEIGHTS on two CPU cores, and to start the process. Measured with
-# the shipped starter and the preset cpu-starter; the command stands in docs/decisions/0010.
-STARTER_WEIGHTS = 1_400_000
+# CPU seconds for one unit of work, and to start the process, of the shipped starter with the preset cpu-starter on short
+# letters (x86-64, one thread; two cores hardly help a model this small). Only a first guess: the project's own runs
+# replace it as soon as there are some.
+STARTER_WEIGHTS = 1_090_000
 START_UP = 8.0
 STARTER_RATES: dict[str, float] = {
-    RunKind.SFT: 0.006,  # a demonstration, once
-    RunKind.REWARD: 0.012,  # a completion of a ranking, once
-    RunKind.PPO: 0.035,  # an episode: sampled, scored, learned from
-    RunKind.SCORE: 0.006,  # a completion
-    "sampling": 0.02,  # a completion
+    RunKind.SFT: 0.02,  # a demonstration, once
+    RunKind.REWARD: 0.01,  # a completion of a ranking, once
+    RunKind.PPO: 0.05,  # an episode: sampled, scored, learned from
+    RunKind.SCORE: 0.005,  # a completion
+    "sampling": 0.015,  # a completion
 }
 EARLIER = 3  # runs that are looked back on
 
@@ -94,7 +95,7 @@ def _step(
     return {
         "step": step,
         "seconds": round(seconds, 1),
-        "basis": "the starter's rates on two CPU cores, scaled by weights",
+        "basis": "measured with the starter on CPU cores, scaled by weights",
     }
 
 
