@@ -22,7 +22,7 @@ function options({ lines, xName, height }: CurveProps, width: number): uPlot.Opt
     scales: { x: { time: false } },
     cursor: { y: false, points: { size: 6 } },
     legend: { live: true },
-    axes: [{ ...axis, space: 60 }, { ...axis, size: 54 }],
+    axes: [{ ...axis, space: 60, size: 30 }, { ...axis, size: 54 }],
     series: [
       { label: xName },
       ...lines.map(({ name }, index) => ({

@@ -2,20 +2,22 @@ import { Badge, type MantineColor } from "@mantine/core";
 import type { RoundState, RunState } from "@/api/training-types";
 import type { Stage, VersionKind } from "@/api/types";
 import { useTexts } from "@/components/texts";
+import "@/components/state-badge.css";
 
-const ROUND: Partial<Record<RoundState, MantineColor>> = { promoted: "green", dropped: "gray", cancelled: "gray", failed: "red", review: "yellow" };
-const RUN: Record<RunState, MantineColor> = { queued: "gray", running: "petrol", succeeded: "green", failed: "red", cancelled: "gray" };
+const ROUND: Partial<Record<RoundState, MantineColor>> = { dropped: "gray", cancelled: "gray", failed: "red" };
+const ROUND_CLASS: Partial<Record<RoundState, string>> = { promoted: "badge-good", review: "badge-wait" };
+const RUN: Record<RunState, MantineColor> = { queued: "gray", running: "petrol", succeeded: "gray", failed: "red", cancelled: "gray" };
 const STAGE: Partial<Record<Stage, MantineColor>> = { current: "petrol", ready: "gray" };
 
 export function RoundStateBadge({ state }: { state: string }) {
   const { t } = useTexts();
   const known = state as RoundState;
-  return <Badge color={ROUND[known] ?? "petrol"}>{t(`step.${known}`)}</Badge>;
+  return <Badge color={ROUND[known] ?? "petrol"} className={ROUND_CLASS[known]}>{t(`step.${known}`)}</Badge>;
 }
 
 export function RunStateBadge({ state }: { state: RunState }) {
   const { t } = useTexts();
-  return <Badge color={RUN[state]}>{t(`run.${state}`)}</Badge>;
+  return <Badge color={RUN[state]} className={state === "succeeded" ? "badge-good" : undefined}>{t(`run.${state}`)}</Badge>;
 }
 
 export function StageBadge({ stage }: { stage: Stage }) {

@@ -73,7 +73,7 @@ export function SnapshotCard({ snapshot, isOpen }: { snapshot: Snapshot; isOpen:
       <Facts
         facts={[
           ...SPLITS.map((split) => ({ label: t(`split.${split}`), value: whole(counts[split], language) })),
-          counts.labelers === null ? null : { label: t("labelers"), value: whole(counts.labelers, language) },
+          !counts.labelers ? null : { label: t("labelers"), value: whole(counts.labelers, language) },
           { label: t("digest"), help: t("digest.help"), value: <span className="digest">{snapshot.digest}</span> },
         ]}
       />

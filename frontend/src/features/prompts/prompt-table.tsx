@@ -10,8 +10,9 @@ import { PromptText } from "@/components/prompt-text";
 import { RawText } from "@/components/raw-text";
 import { dateTime } from "@/lib/time";
 import { useTexts } from "./texts";
+import "@/components/state-badge.css";
 
-const COLOUR: Record<Split, string> = { train: "gray", valid: "petrol", heldout: "yellow" };
+const COLOUR: Record<Split, string> = { train: "gray", valid: "petrol", heldout: "gray" };
 const PAGE = 50;
 
 const cursorOf = (url: string | null) => (url ? (new URL(url, location.origin).searchParams.get("cursor") ?? undefined) : undefined);
@@ -37,7 +38,7 @@ export function SplitBadge({ split }: { split: Split }) {
   const { t } = useTexts();
   return (
     <Tooltip label={t(`split.${split}.help`)}>
-      <Badge color={COLOUR[split]} tabIndex={0}>{t(`split.${split}`)}</Badge>
+      <Badge color={COLOUR[split]} className={split === "heldout" ? "badge-wait" : undefined} tabIndex={0}>{t(`split.${split}`)}</Badge>
     </Tooltip>
   );
 }

@@ -53,7 +53,7 @@ export function MoreActions({ round }: { round: Round }) {
   if (role !== "admin" || !round.actions.includes("cancel")) return null;
   return (
     <>
-      {round.state === "failed" ? null : <Automatic round={round} />}
+      {round.state === "failed" || round.state === "review" ? null : <Automatic round={round} />}
       <Button variant="default" onClick={() => setAsking(true)}>{t("action.cancel")}</Button>
       <Confirm
         opened={isAsking}
