@@ -59,7 +59,7 @@ export function DataPage() {
             <EmptyState icon="data" title={t("data.none")} action={button}>{t("data.none.text")}</EmptyState>
           ) : (
             <Stack gap="md">
-              <Alert icon={<Icon name="help" />} variant="light">{t("data.script")}</Alert>
+              <Alert role="note" icon={<Icon name="help" />} variant="light">{t("data.script")}</Alert>
               {list.map((snapshot, index) => <SnapshotCard key={snapshot.id} snapshot={snapshot} isOpen={index === 0} />)}
             </Stack>
           )

@@ -49,7 +49,7 @@ export function Invite({ project, onClose }: { project: string; onClose: () => v
           <Text>{t("invited", { name: done.member.user.display_name })}</Text>
           {done.sign_in_link ? (
             <>
-              <Alert>{t("link.once")}</Alert>
+              <Alert role="note">{t("link.once")}</Alert>
               <CopyField label={t("link.value")} value={done.sign_in_link} />
             </>
           ) : (

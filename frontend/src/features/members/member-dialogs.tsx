@@ -26,7 +26,7 @@ export function LinkDialog(props: DialogProps) {
       <Stack gap="md">
         {make.data ? (
           <>
-            <Alert>{t("link.once")}</Alert>
+            <Alert role="note">{t("link.once")}</Alert>
             <CopyField label={t("link.value")} value={make.data.sign_in_link} />
           </>
         ) : (

@@ -54,7 +54,7 @@ function Overview({ project }: { project: ProjectDetail }) {
     >
       <Stack gap={22}>
         {project.is_demo ? (
-          <Alert icon={<Icon name="help" />} title={<>{t("demo.title")} <Badge variant="outline" color="gray" ml={6}>{t("demo")}</Badge></>}>
+          <Alert role="note" icon={<Icon name="help" />} title={<>{t("demo.title")} <Badge variant="outline" color="gray" ml={6}>{t("demo")}</Badge></>}>
             <Text size="sm">{t("demo.text")}</Text>
           </Alert>
         ) : null}

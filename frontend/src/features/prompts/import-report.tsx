@@ -19,7 +19,7 @@ export function Counts({ report }: { report: ImportReport }) {
   const { t, language } = useTexts();
   const number = (value: number) => whole(value, language);
   return (
-    <Alert color={report.imported > 0 ? "petrol" : "yellow"} icon={<Icon name="check" />} title={t(report.imported > 0 ? "report.good" : "report.nothing")}>
+    <Alert role="status" color={report.imported > 0 ? "petrol" : "yellow"} icon={<Icon name="check" />} title={t(report.imported > 0 ? "report.good" : "report.nothing")}>
       <Facts
         facts={[
           { label: t("report.imported"), value: number(report.imported) },

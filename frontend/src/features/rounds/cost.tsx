@@ -23,7 +23,7 @@ export function Gaps({ missing }: { missing: Missing[] }) {
     const gaps = missing.filter(({ blocking }) => blocking === isBlocking);
     if (gaps.length === 0) return null;
     return (
-      <Alert key={String(isBlocking)} color={isBlocking ? "red" : "yellow"} icon={<Icon name="warning" />} title={t(isBlocking ? "missing.blocking" : "missing.thin")}>
+      <Alert role="note" key={String(isBlocking)} color={isBlocking ? "red" : "yellow"} icon={<Icon name="warning" />} title={t(isBlocking ? "missing.blocking" : "missing.thin")}>
         <List size="sm" spacing={4}>{gaps.map((gap) => <List.Item key={gap.code}><Gap gap={gap} /></List.Item>)}</List>
       </Alert>
     );

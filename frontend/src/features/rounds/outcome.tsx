@@ -26,7 +26,7 @@ export function Outcome({ round }: { round: Round }) {
       );
     case "promoted":
       return (
-        <Alert color="green" icon={<Icon name="check" />} title={t("promoted.title", { name: round.candidate?.name ?? "" })} mb="lg">
+        <Alert role="status" color="green" icon={<Icon name="check" />} title={t("promoted.title", { name: round.candidate?.name ?? "" })} mb="lg">
           <Text size="sm">{t("promoted.text")}</Text>
           <Group gap="sm" mt="sm">
             <NextRound round={round} />
@@ -38,7 +38,7 @@ export function Outcome({ round }: { round: Round }) {
     case "dropped":
     case "cancelled":
       return (
-        <Alert color="gray" icon={<Icon name="stop" />} title={t(`${round.state}.title`)} mb="lg">
+        <Alert role="status" color="gray" icon={<Icon name="stop" />} title={t(`${round.state}.title`)} mb="lg">
           <Text size="sm">{t(`${round.state}.text`)}</Text>
           <Group mt="sm"><NextRound round={round} /></Group>
         </Alert>

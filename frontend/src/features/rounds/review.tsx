@@ -67,7 +67,7 @@ export function Review({ round, step }: { round: Round; step: RoundStep }) {
         </Group>
         <Stack gap="md">
           <Text size="sm" c="dimmed" maw={640}>{t("explain.review")}</Text>
-          {notMeasured ? <Alert color="yellow" icon={<Icon name="warning" />} title={t("not-measured")}><span lang="en">{notMeasured}</span></Alert> : null}
+          {notMeasured ? <Alert role="note" color="yellow" icon={<Icon name="warning" />} title={t("not-measured")}><span lang="en">{notMeasured}</span></Alert> : null}
           <Comparisons round={round} step={step} />
           {round.evaluation ? <EvaluationTable round={round} evaluation={round.evaluation} /> : null}
         </Stack>
