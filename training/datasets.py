@@ -36,7 +36,11 @@ def ppo_row(record: Record) -> Row:
 
 
 def reward_row(record: Record, *, same_tokenizer: Collection[str]) -> Row:
-    """A ranking with the token ids that were sampled, where the writer's tokenizer is that of the trained model."""
+    """A ranking with the token ids that were sampled, where the writer's tokenizer is that of the trained model.
+
+    A text that was shown once counts once: its copies are left out, as in the exported pairs.
+    """
+    copies = set(record["forced"])
     responses = [
         {
             "id": one["id"],
@@ -44,12 +48,13 @@ def reward_row(record: Record, *, same_tokenizer: Collection[str]) -> Row:
             "token_ids": one.get("token_ids") if one["version"] in same_tokenizer else None,
         }
         for one in record["responses"]
+        if one["id"] not in copies
     ]
     return {
         "id": record["id"],
         "prompt": record["prompt"],
         "responses": responses,
-        "ranks": record["ranks"],
+        "ranks": {one["id"]: record["ranks"][one["id"]] for one in responses},
         "labeler": record["labeler"],
         "weight": record.get("weight", 1.0),
     }

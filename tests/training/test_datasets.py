@@ -1,0 +1,33 @@
+"""Canonical records become the trainer's rows."""
+
+from training.datasets import reward_row, sft_row
+
+
+def ranking() -> dict[str, object]:
+    def response(name: str, version: str = "v1") -> dict[str, object]:
+        return {"id": name, "content": f"text {name}", "version": version, "token_ids": [5, 6, 4]}
+
+    return {
+        "id": "r1",
+        "prompt": [{"role": "user", "content": "Hello"}],
+        "responses": [response("a"), response("b"), response("b2"), response("c", "v2")],
+        "ranks": {"a": 1, "b": 2, "b2": 2, "c": 3},
+        "forced": ["b2"],
+        "labeler": "h:0",
+    }
+
+
+def test_a_text_that_was_shown_once_counts_once():
+    row = reward_row(ranking(), same_tokenizer={"v1", "v2"})
+    assert [one["id"] for one in row["responses"]] == ["a", "b", "c"]
+    assert row["ranks"] == {"a": 1, "b": 2, "c": 3}
+
+
+def test_sampled_token_ids_are_kept_only_for_the_same_tokenizer():
+    row = reward_row(ranking(), same_tokenizer={"v1"})
+    assert [one["token_ids"] for one in row["responses"]] == [[5, 6, 4], [5, 6, 4], None]
+
+
+def test_a_demonstration_keeps_its_turns():
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    assert sft_row({"id": "d1", "messages": messages, "labeler": "h:0"}) == {"id": "d1", "messages": messages}
