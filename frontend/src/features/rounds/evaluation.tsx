@@ -42,7 +42,7 @@ export function EvaluationTable({ round, evaluation }: { round: Round; evaluatio
   const { reward_mean: mean, reward_sd: sd, length_mean: length } = evaluation;
   const reward = (who: "candidate" | "current") => (mean[who] === null ? "–" : `${decimal(mean[who], language)} ± ${decimal(sd[who], language)}`);
   return (
-    <Table.ScrollContainer minWidth={420}>
+    <Table.ScrollContainer minWidth={300}>
       <Table className="evaluation">
         <Table.Thead>
           <Table.Tr>

@@ -38,8 +38,8 @@ export function Outcome({ round }: { round: Round }) {
     case "dropped":
     case "cancelled":
       return (
-        <Alert role="status" color="gray" icon={<Icon name="stop" />} title={t(`${round.state}.title`)} mb="lg">
-          <Text size="sm">{t(`${round.state}.text`)}</Text>
+        <Alert role="status" color="gray" icon={<Icon name="stop" />} title={t(`ended.${round.state}.title`)} mb="lg">
+          <Text size="sm">{t(`ended.${round.state}.text`)}</Text>
           <Group mt="sm"><NextRound round={round} /></Group>
         </Alert>
       );
