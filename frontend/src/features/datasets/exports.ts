@@ -32,16 +32,10 @@ export function snippets(origin: string, snapshot: string, format: string): { cu
   return {
     curl: `curl -H "Authorization: Bearer $PRECEPTOR_TOKEN" \\\n  "${url}" -o ${format}.jsonl`,
     python: [
-      "import os",
+      "# The file that curl has fetched",
       "from datasets import load_dataset",
       "",
-      'headers = {"Authorization": f"Bearer {os.environ[\'PRECEPTOR_TOKEN\']}"}',
-      `url = "${url}"`,
-      "rows = load_dataset(",
-      '    "json",',
-      '    data_files={"train": url + "&split=train", "valid": url + "&split=valid"},',
-      '    storage_options={"client_kwargs": {"headers": headers}},',
-      ")",
+      `rows = load_dataset("json", data_files="${format}.jsonl", split="train")`,
     ].join("\n"),
   };
 }
