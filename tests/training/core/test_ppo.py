@@ -204,9 +204,14 @@ def test_a_reward_function_is_no_setting_of_a_run(base: Path, tmp_path: Path) ->
     assert result["metrics"]["ppo/score"] == result["metrics"]["ppo/response_tokens"]
 
 
-def test_first_ratios_are_exact_however_the_minibatch_is_cut(base: Path, reward_model: Path, tmp_path: Path) -> None:
+def test_first_ratios_are_exact_however_the_minibatch_is_cut(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
     """Prompts from 7 to 60 tokens in micro-batches of two or three rows: the shapes of scoring are those of learning."""
-    rows = [{"id": f"p{n}", "prompt": [{"role": "user", "content": "pear " * (1 + 7 * (n % 5))}]} for n in range(9)]
+    rows = [
+        {"id": f"p{n}", "prompt": [{"role": "user", "content": "pear " * (1 + 7 * (n % 5))}]}
+        for n in range(9)
+    ]
     config = {**TEST, "episodes": 16, "minibatches": 3, "micro_batch_tokens": 160, "lr": 1e-3}
     run_it(tmp_path, "ppo", config, data={"train": rows}, inputs={"model": base, "reward": reward_model})
     assert [row["ppo/first_ratio_error"] for row in read_rows(tmp_path / "metrics.jsonl")] == [0, 0, 0, 0]
