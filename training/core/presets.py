@@ -33,7 +33,7 @@ CPU_STARTER: dict[str, dict[str, Any]] = {
     "reward": {"lr": 1e-3, "epochs": 1, "batch_size": 8, "max_length": 256, "warmup_steps": 5, "max_grad_norm": 1.0, "eval_every": 10},
     "ppo": {
         "lr": 1e-4, "value_lr": 5e-4, "warmup_steps": 2, "iterations": 30, "episodes": 128, "epochs": 2, "minibatches": 4,
-        "max_new_tokens": 64, "kl_coef": 0.05, "kl_budget": 20.0, "max_grad_norm": 1.0, "save_every": 10, "sample_every": 10,
+        "max_new_tokens": 64, "kl_coef": 0.05, "kl_budget": 10.0, "max_grad_norm": 1.0, "save_every": 10, "sample_every": 10,
     },
 }  # fmt: skip
 
