@@ -43,12 +43,22 @@ class Visit:
         self.address = address
         self.wrongs: list[str] = []
         context.add_init_script(WATCH_POLICY)
-        self.page: Page = context.new_page()
-        self.page.on("dialog", self._dialog)
-        self.page.on("pageerror", lambda error: self.wrongs.append(f"error: {error}"))
-        self.page.on("console", lambda line: self._console(line.type, line.text))
-        self.page.on("popup", lambda popup: self.wrongs.append(f"popup: {popup.url}"))
-        self.page.on("request", lambda request: self._request(request.url))
+        self.page: Page = self._tab()
+
+    def _tab(self) -> Page:
+        page = self.context.new_page()
+        page.on("dialog", self._dialog)
+        page.on("pageerror", lambda error: self.wrongs.append(f"error: {error}"))
+        page.on("console", lambda line: self._console(line.type, line.text))
+        page.on("popup", lambda popup: self.wrongs.append(f"popup: {popup.url}"))
+        page.on("request", lambda request: self._request(request.url))
+        return page
+
+    def leave_and_come_back(self, path: str) -> None:
+        """Close the tab, and later open a page of the application in another one."""
+        self.page.close()
+        self.page = self._tab()
+        self.open(path)
 
     def _dialog(self, dialog: Dialog) -> None:
         self.wrongs.append(f"dialog: {dialog.message}")
