@@ -42,7 +42,7 @@ def main(verb: str, options: list[str]) -> None:
     elif verb == "bench":
         replace("python", "-m", "benchmarks", *options)
     elif verb == "demo":
-        replace("python", "manage.py", "demo", *options)
+        replace("python", "-m", "benchmarks.demo", *options)
 
 
 if __name__ == "__main__":
