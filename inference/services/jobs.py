@@ -92,22 +92,30 @@ def _requeue_lost() -> int:
     touched = 0
     for job in SamplingJob.objects.filter(state=JobState.RUNNING, lease_until__lt=Now()):
         with transaction.atomic():
-            lost = SamplingJob.objects.filter(
-                pk=job.pk, fence=job.fence, state=JobState.RUNNING, lease_until__lt=Now()
-            )
-            if job.cancel_requested_at is not None:
-                changed = lost.update(state=JobState.CANCELLED, ended_at=Now(), lease_until=None)
-            elif job.attempts >= MAX_ATTEMPTS:
-                reason = f"The sampler died {job.attempts} times on this job. Look at the sampler's log, then ask again."
-                changed = lost.update(state=JobState.FAILED, reason=reason, ended_at=Now(), lease_until=None)
-            else:
-                changed = lost.update(state=JobState.QUEUED, lease_until=None, enqueued_at=Now())
-                if changed:
-                    enqueue(TASK, job.pk)
-            if changed:
-                record("sampling_job.lost", subject=job, attempt=job.attempts, fence=job.fence)
-                touched += 1
+            touched += _bring_back(job)
     return touched
+
+
+def _bring_back(job: SamplingJob) -> int:
+    lost = SamplingJob.objects.filter(
+        pk=job.pk, fence=job.fence, state=JobState.RUNNING, lease_until__lt=Now()
+    )
+    if job.cancel_requested_at is not None:
+        changed = lost.update(state=JobState.CANCELLED, ended_at=Now(), lease_until=None)
+    elif job.attempts >= MAX_ATTEMPTS:
+        reason = (
+            f"The sampler died {job.attempts} times on this job. Look at the sampler's log, then ask again."
+        )
+        changed = lost.update(state=JobState.FAILED, reason=reason, ended_at=Now(), lease_until=None)
+    else:
+        # A cancellation that came since the row was read is left for the next look: queued, nobody could claim it.
+        wanted = lost.filter(cancel_requested_at__isnull=True)
+        changed = wanted.update(state=JobState.QUEUED, lease_until=None, enqueued_at=Now())
+        if changed:
+            enqueue(TASK, job.pk)
+    if changed:
+        record("sampling_job.lost", subject=job, attempt=job.attempts, fence=job.fence)
+    return changed
 
 
 def _ring_again() -> int:

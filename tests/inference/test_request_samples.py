@@ -164,6 +164,21 @@ def test_a_job_that_was_asked_to_stop_and_whose_sampler_died_is_cancelled(policy
     assert job.state == "cancelled"
 
 
+def test_a_cancel_between_the_reaper_s_look_and_its_write_is_not_lost(policy, eva, clock):
+    from inference.services import claims
+    from inference.services.jobs import _bring_back
+
+    job = ask(policy)
+    claims.claim_job(job.pk)
+    clock.advance(seconds=31)
+    seen = SamplingJob.objects.get()
+    cancel_job(job=SamplingJob.objects.get(), actor=eva)
+    assert _bring_back(seen) == 0
+    assert reap_sampling_jobs() == 1
+    job.refresh_from_db()
+    assert job.state == "cancelled"
+
+
 def test_completions_come_with_their_requests_in_two_orders_at_one_query(django_assert_num_queries):
     request = SampleRequestFactory()
     CompletionFactory(request=request, candidate=1)

@@ -28,6 +28,7 @@ from training.services.runs import (
     RunAlive,
     RunEnded,
     cancel_run,
+    give_back,
     reap_runs,
     retry_run,
     ring_again,
@@ -241,6 +242,26 @@ def test_a_silent_run_that_was_to_be_cancelled_is_cancelled(run, clock, eva):
     assert reap_runs() == 1
     run.refresh_from_db()
     assert run.state == "cancelled"
+
+
+def test_a_cancel_between_the_reaper_s_look_and_its_write_is_not_lost(run, clock, eva):
+    claim_run(run.pk)
+    clock.advance(seconds=31)
+    seen = Run.objects.get(pk=run.pk)
+    cancel_run(run=run, actor=eva)
+    assert not give_back(seen, guard=Run.objects.filter(pk=run.pk), code="lost", message="Silent.")
+    assert reap_runs() == 1
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+
+
+def test_a_run_that_is_to_be_cancelled_is_never_queued_again_by_its_supervisor(run, eva):
+    claim_run(run.pk)
+    cancel_run(run=run, actor=eva)
+    release_run(run_id=run.pk, fence=1, code="killed", message="The training process was killed.")
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+    assert run.attempts.get().state == "cancelled"
 
 
 def test_a_stopped_worker_costs_no_try(run):

@@ -170,6 +170,10 @@ def release_run(*, run_id: UUID, fence: int, code: str, message: str, counts: bo
     `counts=False`: the worker was asked to stop, which is nobody's fault.
     """
     run = Run.objects.select_for_update().get(pk=run_id)
+    if run.cancel_requested_at is not None:
+        # Somebody asked for the end after the supervisor's last look.
+        confirm_cancelled(run_id=run_id, fence=fence)
+        return
     if not give_back(run, guard=_mine(run_id, fence), code=code, message=message, counts=counts):
         raise Fenced
     _end_attempt(run_id, fence, AttemptState.LOST, message)

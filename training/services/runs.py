@@ -149,7 +149,11 @@ def ring_again() -> int:
 
 
 def give_back(run: Run, *, guard: QuerySet[Run], code: str, message: str, counts: bool = True) -> bool:
-    """Queue a run again whose process died, or fail it after MAX_TRIES. `guard` says which row may be changed."""
+    """Queue a run again whose process died, or fail it after MAX_TRIES. `guard` says which row may be changed.
+
+    One that is to be cancelled is left alone: queued again, nobody could ever claim it.
+    """
+    guard = guard.filter(cancel_requested_at__isnull=True)
     if counts and run.tries >= MAX_TRIES:
         error = {
             "code": code,
