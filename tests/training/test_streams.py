@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -124,6 +125,15 @@ def test_a_token_may_read_with_its_scope(project, base, ria):
         _, secret = create_token(user=ria, name="script", scopes=scopes)
         answer, _ = follow(None, f"/api/v1/rounds/{round_.pk}/events/", Authorization=f"Bearer {secret}")
         assert answer == status
+
+
+def test_it_ends_after_a_while_so_that_who_asks_is_looked_at_again(project, base, ria, monkeypatch):
+    monkeypatch.setattr(streaming, "LONGEST", 0.0)
+    round_ = RoundFactory(project=project, opponent=base)
+    began = time.monotonic()
+    _, events = follow(ria, f"/api/v1/rounds/{round_.pk}/events/", seconds=8)
+    assert [body["state"] for _, _, body in events] == ["draft"]
+    assert time.monotonic() - began < 4  # closed by the server; without that it goes on for all of the 8 s
 
 
 def test_only_get(client_of, project, base, eva):

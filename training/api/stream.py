@@ -21,6 +21,9 @@ from common.errors import DomainError
 LOOK_EVERY = 5.0  # seconds without a wake-up
 COMMENT_EVERY = 15.0  # a line that keeps proxies from closing a quiet connection
 AT_MOST_EVERY = 0.5  # many wake-ups in a row are one
+LONGEST = (
+    300.0  # then the client comes back, and who it is (a session that ended, a revoked token) is asked anew
+)
 log = structlog.get_logger("training.stream")
 
 
@@ -49,9 +52,9 @@ Look = Callable[[], Awaitable[News]]
 
 
 async def stream(channel: str, look: Look) -> AsyncIterator[bytes]:
-    """Look once, then whenever `channel` says that there is news, or LOOK_EVERY seconds have passed, until the end."""
+    """Look once, then whenever `channel` says that there is news, or LOOK_EVERY seconds have passed, until the end or for LONGEST."""
     yield b"retry: 3000\n\n"
-    spoke = time.monotonic()
+    began = spoke = time.monotonic()
     async with _Listener(channel) as listener:
         while True:
             try:
@@ -61,7 +64,7 @@ async def stream(channel: str, look: Look) -> AsyncIterator[bytes]:
             for frame in news.frames:
                 yield frame.encode()
                 spoke = time.monotonic()
-            if news.ended:
+            if news.ended or time.monotonic() - began > LONGEST:
                 return
             await asyncio.sleep(AT_MOST_EVERY)
             await listener.wait(LOOK_EVERY)
