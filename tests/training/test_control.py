@@ -41,7 +41,7 @@ def lead():
         assert not thread.is_alive()
 
 
-def wait(true, seconds=15):
+def wait(true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

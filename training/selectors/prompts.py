@@ -12,31 +12,22 @@ from django.db.models.functions import MD5, Cast, Concat
 from labeling.models import Demonstration, Prompt, Split, TaskKind
 from training.models import Round
 
-VALID_SHARE = (
-    0.1  # of the prompts that are ranked, at least one: the reward model's accuracy is measured on them
-)
+# Of the prompts that are answered or ranked, so that loss and accuracy are measured on prompts nobody learned from.
+VALID_SHARE = 0.1
 
 
 def prompts_for_demonstrations(round_: Round, count: int) -> list[UUID]:
     """Prompts to be answered by people: those without a demonstration first, never held-out ones."""
     answered = Demonstration.objects.filter(task__prompt=OuterRef("pk"), is_latest=True)
-    usable = (
-        _shuffled(round_, _trainable(round_))
-        .annotate(answered=Exists(answered))
-        .order_by("answered", "place")
-    )
-    return list(usable.values_list("pk", flat=True)[:count])
+    usable = _shuffled(round_, _trainable(round_)).annotate(answered=Exists(answered))
+    return [prompt.pk for prompt in _mostly_to_train_on(usable.order_by("answered", "place"), count)]
 
 
 def prompts_for_sampling(round_: Round, count: int) -> list[Prompt]:
     """Prompts to be sampled and ranked: the least often ranked first, some of the validation split among them."""
     ranked = Count("tasks", filter=Q(tasks__kind=TaskKind.RANKING))
-    usable = _shuffled(round_, _trainable(round_)).annotate(ranked=ranked).order_by("ranked", "place")
-    n_valid = usable.filter(split=Split.VALID).count()
-    n_train = usable.filter(split=Split.TRAIN).count()
-    wanted_valid = min(n_valid, max(ceil(count * VALID_SHARE), count - n_train))
-    train = list(usable.filter(split=Split.TRAIN)[: max(count - wanted_valid, 0)])
-    return train + list(usable.filter(split=Split.VALID)[:wanted_valid])
+    usable = _shuffled(round_, _trainable(round_)).annotate(ranked=ranked)
+    return _mostly_to_train_on(usable.order_by("ranked", "place"), count)
 
 
 def prompts_for_evaluation(round_: Round, count: int) -> list[Prompt]:
@@ -44,6 +35,16 @@ def prompts_for_evaluation(round_: Round, count: int) -> list[Prompt]:
     usable = Prompt.objects.filter(project=round_.project, split__in=(Split.HELDOUT, Split.VALID))
     # "heldout" < "valid", so the order of the names is the order that is wanted.
     return list(_shuffled(round_, usable).order_by("split", "place")[:count])
+
+
+def _mostly_to_train_on(ordered: QuerySet[Any], count: int) -> list[Prompt]:
+    """The first `count` prompts, a tenth from the validation split; never all of them where there are others."""
+    n_valid = ordered.filter(split=Split.VALID).count()
+    n_train = ordered.filter(split=Split.TRAIN).count()
+    share = min(ceil(count * VALID_SHARE), count - 1)
+    wanted_valid = max(min(n_valid, max(share, count - n_train)), 0)
+    train = list(ordered.filter(split=Split.TRAIN)[: max(count - wanted_valid, 0)])
+    return train + list(ordered.filter(split=Split.VALID)[:wanted_valid])
 
 
 def _trainable(round_: Round) -> QuerySet[Prompt]:
