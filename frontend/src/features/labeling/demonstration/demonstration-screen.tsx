@@ -22,7 +22,7 @@ const field = (content: Partial<DemonstrationDraft> | null, name: "text" | "note
 const answered = (answer: Answer | null): DemonstrationDraft | null => (typeof answer?.text === "string" ? { text: answer.text, note: answer.note } : null);
 const bytesOf = (text: string) => new TextEncoder().encode(text).length;
 
-/** How long the text is. Tokens are the server's to count; but a text of fewer bytes than tokens allowed surely fits. */
+/** How long the text is. Only the trainer counts tokens; but a text of fewer bytes than tokens allowed surely fits. */
 function Length({ text, limit }: { text: string; limit: number }) {
   const { t } = useTexts();
   const shown = `${t("words", { count: countWords(text) })} · ${t("characters", { count: countCharacters(text) })}`;
