@@ -168,7 +168,11 @@ def load_scalar(
         str(path), output_loading_info=True, **_load_options(dtype)
     )
     score: object = getattr(classifier, "score", None)
-    if not isinstance(score, nn.Linear) or tuple(score.weight.shape[:1]) != (1,) or "bias" in score.state_dict():
+    if (
+        not isinstance(score, nn.Linear)
+        or tuple(score.weight.shape[:1]) != (1,)
+        or "bias" in score.state_dict()
+    ):
         raise ValueError(
             f"{Path(path).name}: no one-number score head without bias; give a reward model's folder."
         )

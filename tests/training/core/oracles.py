@@ -12,11 +12,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def log_softmax(logits: Array) -> Array:
-    return (
-        logits
-        - logits.max(-1, keepdims=True)
-        - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
-    )
+    shifted: Array = logits - logits.max(-1, keepdims=True)
+    found: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return found
 
 
 def nll(logits: Array, tokens: Array, mask: Array) -> float:

@@ -55,7 +55,7 @@ class Frozen(torch.optim.SGD):
     def zero_grad(self, set_to_none: bool = True) -> None:
         pass
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # counts, and never asks for a loss
         self.steps += 1
 
 

@@ -146,9 +146,12 @@ def test_advantages_by_hand() -> None:
 
 def test_nothing_under_padding_reaches_an_advantage() -> None:
     rewards, values, mask = noise(B, R, seed=4), noise(B, R, seed=5), ragged_mask()
-    dirty = [torch.where(mask.bool(), x, torch.full_like(x, math.nan)) for x in (rewards, values)]
+    dirty_rewards, dirty_values = (
+        torch.where(mask.bool(), x, torch.full_like(x, math.nan)) for x in (rewards, values)
+    )
     clean = losses.advantages(rewards, values, mask, gamma=1.0, lam=0.95)
-    for a, b in zip(clean, losses.advantages(*dirty, mask, gamma=1.0, lam=0.95), strict=True):
+    found = losses.advantages(dirty_rewards, dirty_values, mask, gamma=1.0, lam=0.95)
+    for a, b in zip(clean, found, strict=True):
         assert torch.equal(a, b)
 
 
