@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
@@ -15,8 +16,8 @@ from accounts.events import record
 from inference.models import Completion, SampleRequest, SamplingJob
 from inference.states import JobState
 
-LEASE = timedelta(seconds=30)
-HEARTBEAT_SECONDS = 10.0
+LEASE = timedelta(seconds=settings.PRECEPTOR_LEASE_SECONDS)
+HEARTBEAT_SECONDS = settings.PRECEPTOR_HEARTBEAT_SECONDS
 
 
 class FenceLost(Exception):
