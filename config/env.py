@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import AliasGenerator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasGenerator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.services.paths import Home, home
@@ -53,7 +53,8 @@ class Environment(BaseSettings):
     )
     allowed_hosts: Words = Field([], description="Further host names to answer to, comma-separated.")
     trust_proxy: bool = Field(
-        default=False, description="Believe X-Forwarded-Proto; only behind a proxy that always sets it."
+        default=False,
+        description="Believe X-Forwarded-Proto and -For; only behind a proxy that always sets them.",
     )
     store_url: str = Field("", description="Content-addressed store, file:///folder.")
     models_dir: Path | None = Field(
@@ -96,6 +97,15 @@ class Environment(BaseSettings):
     def _long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 20:
             raise ValueError("too short; at least 20 characters")
+        return value
+
+    @field_validator("heartbeat_seconds")
+    @classmethod
+    def _within_the_lease(cls, value: float, info: ValidationInfo) -> float:
+        # One beat that comes late must not lose a run that is well.
+        lease = info.data.get("lease_seconds")
+        if lease is not None and value > lease / 2:
+            raise ValueError(f"at most half of PRECEPTOR_LEASE_SECONDS, so {lease / 2:g}")
         return value
 
     @field_validator("database_url")

@@ -47,6 +47,13 @@ def test_a_weak_key_is_refused_with_the_command_that_makes_a_strong_one(variable
     assert "token_urlsafe" in problems()["SECRET_KEY"]
 
 
+def test_a_heartbeat_that_cannot_keep_the_lease_is_refused(variables):
+    variables(SECRET_KEY=KEY, PRECEPTOR_LEASE_SECONDS="30", PRECEPTOR_HEARTBEAT_SECONDS="16")
+    assert "PRECEPTOR_LEASE_SECONDS" in problems()["PRECEPTOR_HEARTBEAT_SECONDS"]
+    variables(PRECEPTOR_HEARTBEAT_SECONDS="15")
+    assert Environment.load().heartbeat_seconds == 15
+
+
 def test_one_list_names_everything_that_is_wrong_but_shows_no_value(variables, tmp_path):
     variables(
         SECRET_KEY="hush", DATABASE_URL="mysql://me:hush@db/x", REDIS_URL="amqp://hush", PORT="hush",
