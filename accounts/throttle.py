@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
+from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 from redis.exceptions import RedisError
@@ -57,4 +58,7 @@ def count_failure(request: HttpRequest) -> None:
 
 def _key(request: HttpRequest) -> str:
     address = str(request.META.get("REMOTE_ADDR") or "unknown")
+    if settings.PRECEPTOR_TRUST_PROXY:
+        # Behind a proxy all come from its address: one who guesses would lock everybody out. The last entry is the proxy's.
+        address = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or address
     return f"sign-in:{hashlib.sha256(address.encode()).hexdigest()[:32]}"

@@ -30,6 +30,7 @@ PRECEPTOR_RUNS_DIR = ENV.home / "runs"
 PRECEPTOR_PUBLIC_URL = ENV.public_url or f"http://{ENV.host}:{ENV.port}"
 PRECEPTOR_METRICS_TOKEN = ENV.metrics_token.get_secret_value() if ENV.metrics_token else ""
 PRECEPTOR_REDIS_URL = ENV.redis_url
+PRECEPTOR_TRUST_PROXY = ENV.trust_proxy
 PRECEPTOR_LEASE_SECONDS = ENV.lease_seconds
 PRECEPTOR_HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 HTTPS = PRECEPTOR_PUBLIC_URL.startswith("https://")

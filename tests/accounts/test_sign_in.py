@@ -144,6 +144,19 @@ def test_guessing_is_stopped_and_a_good_link_is_kept(browser, ana):
     assert browser.post(SIGN_IN, {"secret": secret}, **elsewhere).status_code == 200
 
 
+def test_behind_a_proxy_who_guesses_locks_out_nobody_else(browser, ana, settings):
+    settings.PRECEPTOR_TRUST_PROXY = True
+    _, secret = make_sign_in_link(user=ana)
+    guesser = {"HTTP_X_FORWARDED_FOR": "made-up, 192.0.2.66"}
+    codes = [
+        browser.post(SIGN_IN, {"secret": "guess"}, **guesser).json()["code"] for _ in range(FAILURES + 1)
+    ]
+    assert codes[-1] == "too_many_attempts"
+    other_lie = {"HTTP_X_FORWARDED_FOR": "another, 192.0.2.66"}
+    assert browser.post(SIGN_IN, {"secret": "guess"}, **other_lie).status_code == 429
+    assert browser.post(SIGN_IN, {"secret": secret}, HTTP_X_FORWARDED_FOR="192.0.2.7").status_code == 200
+
+
 def test_when_nobody_can_count_nobody_comes_in(browser, ana, settings):
     _, secret = make_sign_in_link(user=ana)
     settings.CACHES = {
