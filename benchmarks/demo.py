@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,9 +28,9 @@ from labeling.demo.prompts import make_prompts
 JSON = dict[str, Any]
 PROMPTS = 4600
 MAX_TOKENS = 80
-KL_BUDGET = 20.0
+KL_BUDGET = 10.0
 RECIPE: JSON = {
-    "demonstrations": 200, "prompts": 700, "k": 4, "overlap": 1, "sampling": {"max_tokens": MAX_TOKENS},
+    "demonstrations": 200, "prompts": 1600, "k": 4, "overlap": 1, "sampling": {"max_tokens": MAX_TOKENS},
     "sft": {"preset": "cpu-starter"}, "reward": {"preset": "cpu-starter"},
     "ppo": {"preset": "cpu-starter", "max_new_tokens": MAX_TOKENS},
     "eval_prompts": 64, "comparisons": 0, "kl_budget": KL_BUDGET,
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the numbers there too")
     given = parser.parse_args(arguments)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that the product is stopped, too.
     with running_product(keep=given.keep) as product:
         say(began, f"Preceptor runs at {product.address}, data in {product.home}")
         outcome = play(product, seed=given.seed, began=began)

@@ -7,6 +7,7 @@ its completions wait to be ranked. Everything over the REST API, as in `make dem
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,16 +20,16 @@ from benchmarks.simulated_people import invite_all
 from labeling.demo.prompts import make_prompts
 
 JSON = dict[str, Any]
-PROMPTS = 800
+PROMPTS = 1400
 SEED = 17
 # Half precision halves what the repository has to carry.
 HALF = {"save_dtype": "bfloat16"}
 FIRST: JSON = {
-    **RECIPE, "demonstrations": 120, "prompts": 300, "eval_prompts": 40, "comparisons": 12, "seed": SEED,
+    **RECIPE, "demonstrations": 150, "prompts": 900, "k": 4, "eval_prompts": 40, "comparisons": 12, "seed": SEED,
     "sft": RECIPE["sft"] | HALF, "reward": RECIPE["reward"] | HALF, "ppo": RECIPE["ppo"] | HALF,
 }  # fmt: skip
 SECOND: JSON = {
-    **FIRST, "prompts": 40, "seed": SEED + 1,
+    **FIRST, "prompts": 40, "k": 4, "seed": SEED + 1,
     "steps": ["sampling", "ranking", "training_reward", "training_policy", "evaluating"],
 }  # fmt: skip
 DESCRIPTION = (
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="data folder to use and leave there")
     given = parser.parse_args(arguments)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that the product is stopped, too.
     with running_product(keep=given.keep) as product:
         admin = Client.sign_in(
             product.address, product.manage("create_admin", "admin").strip(), scopes=["admin"]

@@ -51,15 +51,13 @@ def running_product(*, keep: Path | None = None) -> Iterator[Product]:
     home = keep or Path(tempfile.mkdtemp(prefix="preceptor-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o711)  # The database's user passes through.
-    (
-        home / "demo_made"
-    ).touch()  # What `make up` leaves when the demo projects are there: these runs want none.
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
     dropped = ("DATABASE_URL", "REDIS_URL", "PRECEPTOR_STORE_URL", "PRECEPTOR_MODELS_DIR")
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment |= {
         "PRECEPTOR_DEMO": "0",
+        "OMP_WAIT_POLICY": "PASSIVE",  # Waiting threads sleep: half the speed is lost to spinning on a busy machine.
         "PRECEPTOR_HOME": str(home),
         "PORT": str(port),
         "HOST": "127.0.0.1",

@@ -18,7 +18,7 @@ from functools import cache
 from labeling.demo.prompts import Asked, read_prompt, vocabulary
 from labeling.demo.words import Language, dish, place, problem
 
-_WEIGHTS = {"language": 1.5, "uses": 2.0, "own": 1.5, "genre": 1.0, "end": 1.5, "flow": 0.5, "kind": 0.5}
+_WEIGHTS = {"language": 1.5, "uses": 1.5, "own": 1.0, "genre": 1.0, "end": 1.5, "flow": 0.5, "kind": 1.5}
 
 # What an answer of each genre shows. One pattern each, looked for anywhere in the text.
 _GENRE_CUES: dict[str, dict[str, tuple[str, ...]]] = {

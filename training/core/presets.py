@@ -30,10 +30,10 @@ CPU_STARTER: dict[str, dict[str, Any]] = {
         "sample_every": 500, "save_dtype": "bfloat16",
     },
     "sft": {"lr": 5e-4, "epochs": 3, "batch_size": 16, "max_length": 256, "max_grad_norm": 1.0, "eval_every": 20, "sample_every": 40},
-    "reward": {"lr": 1e-3, "epochs": 1, "batch_size": 8, "max_length": 256, "warmup_steps": 5, "max_grad_norm": 1.0, "eval_every": 10},
+    "reward": {"lr": 7e-4, "epochs": 1, "batch_size": 8, "max_length": 256, "warmup_steps": 5, "max_grad_norm": 1.0, "eval_every": 10},
     "ppo": {
-        "lr": 1e-4, "value_lr": 5e-4, "warmup_steps": 2, "iterations": 30, "episodes": 128, "epochs": 2, "minibatches": 4,
-        "max_new_tokens": 64, "kl_coef": 0.05, "kl_budget": 10.0, "max_grad_norm": 1.0, "save_every": 10, "sample_every": 10,
+        "lr": 2e-4, "value_lr": 5e-4, "warmup_steps": 2, "iterations": 30, "episodes": 128, "epochs": 2, "minibatches": 4,
+        "max_new_tokens": 80, "kl_coef": 0.1, "kl_budget": 10.0, "max_grad_norm": 1.0, "save_every": 10, "sample_every": 10,
     },
 }  # fmt: skip
 
