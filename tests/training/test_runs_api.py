@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.factories import MetricFactory, RoundFactory, demonstrations
 from tests.training.machines import failed, trained
-from training.core.report import METRICS
+from training.core.metrics import METRICS
 from training.models import Run
 from training.places import attempt_folder
 from training.services.attempts import claim_run

@@ -1,4 +1,4 @@
-"""Settings that are known to work, by name: what differs from the defaults of config.py."""
+"""Settings that are known to work, by name: what differs from the defaults in config/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: metrics.jsonl (one row a step), samples.jsonl, and what every number means."""
+"""What a run tells while it goes: metrics.jsonl, one row a step, and samples.jsonl."""
 
 from __future__ import annotations
 
@@ -8,91 +8,9 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Metric(NamedTuple):
-    """What a number of metrics.jsonl is: its unit, what it means, and what healthy looks like."""
-
-    unit: str
-    meaning: str
-    healthy: str
-
-
-_LR = Metric("", "Learning rate of this step.", "Follows the schedule.")
-_NORM = Metric(
-    "", "Length of the whole gradient before any clipping.", "Of one size; a rising one foretells divergence."
-)
-
-METRICS: dict[str, Metric] = {
-    "progress": Metric("", "Share of the run that is done.", "Grows to 1."),
-    "eta_s": Metric("s", "Seconds left at the pace so far.", "Falls."),
-    "perf/seconds": Metric("s", "Wall time of this step.", "Steady."),
-    "perf/tokens_per_s": Metric("tokens/s", "Real tokens trained on per second, padding not counted.", "Steady."),
-    "perf/rollout_s": Metric("s", "Time spent sampling in this iteration.", "The largest part of a PPO iteration."),
-    "perf/score_s": Metric("s", "Time spent on reference, reward and value passes.", "Steady."),
-    "perf/update_s": Metric("s", "Time spent on the optimizer's steps.", "Steady."),
-    "pretrain/loss": Metric("nats/token", "Mean negative log-likelihood of the step's tokens.", "Falls steeply, then slowly."),
-    "pretrain/grad_norm": _NORM,
-    "pretrain/lr": _LR,
-    "pretrain/valid_bits_per_byte": Metric("bits/byte", "Held-out text: bits needed per byte; comparable between tokenizers.", "Falls; a rise is overfitting."),
-    "sft/loss": Metric("nats/token", "Mean negative log-likelihood of the demonstrated answers' tokens, EOS included.", "Falls."),
-    "sft/grad_norm": _NORM,
-    "sft/lr": _LR,
-    "sft/tokens": Metric("tokens", "Answer tokens that this step learned from.", "Steady."),
-    "sft/padding_share": Metric("", "Share of the computed positions that were padding.", "Below 0.2."),
-    "sft/valid_nll": Metric("nats/token", "Held-out demonstrations: mean negative log-likelihood per answer token.", "Falls at first. It may rise after an epoch while people still like the answers better (InstructGPT 3.5)."),
-    "reward/loss": Metric("nats/pair", "Ranking loss of the step: 0.693 is a coin toss.", "Below 0.69 and falling."),
-    "reward/accuracy": Metric("", "Share of this step's pairs ordered as people did, before learning from them.", "Rises above 0.5."),
-    "reward/grad_norm": _NORM,
-    "reward/lr": _LR,
-    "reward/pairs": Metric("pairs", "Pairs without a tie in this step.", "Steady."),
-    "reward/score_mean": Metric("reward", "Mean raw score of the step's answers.", "Any level: only differences count until it is normalised."),
-    "reward/score_std": Metric("reward", "Deviation of the step's raw scores.", "About 1 to 3."),
-    "reward/valid_loss": Metric("nats/pair", "Held-out ranking loss, each ranking weighing the same.", "Falls; a rise is overfitting."),
-    "reward/valid_accuracy": Metric("", "Share of held-out pairs ordered as people did; a pair scored equal counts half.", "0.6 to 0.8; how far labelers agree with each other caps it."),
-    "reward/valid_ece": Metric("", "Expected calibration error over ten bins: |stated probability - share right| of held-out pairs.", "Below 0.1."),
-    "reward/valid_kendall_tau": Metric("", "Mean over held-out rankings of (pairs right - pairs wrong) / pairs.", "2 x accuracy - 1, or so."),
-    "reward/valid_pairs": Metric("pairs", "Held-out pairs without a tie.", "Hundreds, for an accuracy within some percent."),
-    "reward/shift": Metric("reward", "Raw score that counts as 0 from now on: the mean over the demonstrations (InstructGPT 3.5).", "Any."),
-    "ppo/score": Metric("reward", "Mean reward-model score of the rollouts; unfinished answers have their fixed score.", "Rises."),
-    "ppo/score_se": Metric("reward", "Standard error of ppo/score.", "Small beside the rise."),
-    "ppo/score_std": Metric("reward", "Deviation of the scores within the rollouts.", "Well above 0; near 0 all answers are alike."),
-    "ppo/kl": Metric("nats/response", "Distance of the sampling policy from the reference: mean of the summed log-ratio.", "Starts at 0 and rises slowly. A jump often means that the reward is being gamed."),
-    "ppo/kl_se": Metric("nats/response", "Standard error of ppo/kl.", "Small beside ppo/kl."),
-    "ppo/kl_k3": Metric("nats/response", "The same distance by an estimator that is never negative.", "Near ppo/kl."),
-    "ppo/kl_coef": Metric("reward/nat", "Price of distance in this iteration.", "Constant unless it adapts to kl_target."),
-    "ppo/objective": Metric("reward", "score - kl_coef x kl, what PPO maximises.", "Rises."),
-    "ppo/entropy": Metric("nats/token", "Entropy of the policy's next token over the rollouts.", "Falls slowly; a collapse to 0 ends exploration."),
-    "ppo/no_eos_share": Metric("", "Share of answers cut off at max_new_tokens.", "Falls towards 0."),
-    "ppo/response_tokens": Metric("tokens", "Mean length of the answers, EOS included.", "Drifts little; steady growth hints at a length bias of the reward model."),
-    "ppo/first_ratio_error": Metric("", "Largest |ratio - 1| in the first minibatch, before any update.", "0 on CPU; otherwise old log-probabilities are not those of the policy that sampled."),
-    "ppo/engine_logprob_error": Metric("nats", "Largest difference between the sampler's and the trainer's log-probability of a token.", "Below 1e-5 in float32."),
-    "ppo/policy_loss": Metric("", "Clipped policy loss, mean over the minibatches.", "Small, negative or positive; its level tells little."),
-    "ppo/value_loss": Metric("", "Clipped value loss, mean over the minibatches.", "Falls."),
-    "ppo/approx_kl": Metric("nats/token", "0.5 x mean squared change of the log-probability within the update.", "Below 0.02 or so."),
-    "ppo/approx_kl_k3": Metric("nats/token", "Change of the policy within the update, by k3.", "Near ppo/approx_kl."),
-    "ppo/clip_share": Metric("", "Share of tokens whose ratio left the clip range.", "Below 0.3."),
-    "ppo/value_clip_share": Metric("", "Share of values that moved farther than value_clip.", "Below 0.5."),
-    "ppo/explained_variance": Metric("", "How much of the returns' variance the values foretold before the update: 1 all, 0 none.", "Rises above 0."),
-    "ppo/return_mean": Metric("reward", "Mean return over tokens.", "Rises with the objective."),
-    "ppo/value_mean": Metric("reward", "Mean value over tokens before the update.", "Follows the returns."),
-    "ppo/policy_grad_norm": _NORM,
-    "ppo/value_grad_norm": _NORM,
-    "ppo/lr": _LR,
-    "ppo/optimizer_steps": Metric("steps", "Optimizer steps of this iteration.", "epochs x minibatches, fewer only when epoch_kl_limit ended it."),
-    "ppo/final_score": Metric("reward", "Mean score of the published policy on prompts it is measured on (held out where there are some).", "Above the score of the first iteration."),
-    "ppo/final_kl": Metric("nats/response", "Distance of the published policy from the reference on those prompts.", "Within kl_budget."),
-}  # fmt: skip
-METRICS |= {
-    f"reward/valid_accuracy_distance_{d}": Metric(
-        "", f"Held-out accuracy over pairs that lie {d} rank(s) apart.", "Rises with the distance."
-    )
-    for d in range(1, 9)
-}
-
-# Columns that tell of the machine and not of the learning: a resumed run repeats all others exactly.
-TIMING_COLUMNS = frozenset({"time", "eta_s"}) | {name for name in METRICS if name.startswith("perf/")}
+from training.core.metrics import METRICS
 
 
 class Reporter:

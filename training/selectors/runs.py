@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accounts.access import Viewer, projects_visible_to
-from training.core.report import METRICS
+from training.core.metrics import METRICS
 from training.models import Attempt, Metric, Run
 from training.places import attempt_folder
 

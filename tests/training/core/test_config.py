@@ -22,7 +22,8 @@ from training.core.config import (
     preset,
 )
 from training.core.loop import lr_factor, micro_batches, sorted_batches, stream_seed
-from training.core.report import METRICS, TIMING_COLUMNS, Reporter, read_rows
+from training.core.metrics import METRICS, TIMING_COLUMNS
+from training.core.report import Reporter, read_rows
 
 
 @pytest.mark.parametrize(

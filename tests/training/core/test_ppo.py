@@ -16,8 +16,9 @@ from inference.engine.models import load_policy, load_scalar, save_policy
 from tests.training.core.conftest import run_it
 from tests.training.core.rundirs import load_run, prompts
 from training.core.config import PRESETS, PPOConfig
+from training.core.metrics import METRICS
 from training.core.ppo import load_actors, move_average, train_ppo
-from training.core.report import METRICS, read_rows
+from training.core.report import read_rows
 
 TEST = PRESETS["test"]["ppo"]
 

@@ -20,7 +20,8 @@ from tests.training.core.conftest import run_it
 from tests.training.core.rundirs import demonstrations, make_run, prompts, rankings
 from training.core.__main__ import main
 from training.core.config import PRESETS
-from training.core.report import TIMING_COLUMNS, Reporter, read_rows
+from training.core.metrics import TIMING_COLUMNS
+from training.core.report import Reporter, read_rows
 
 ROOT = Path(__file__).parents[3]
 TEXT = "The sea is grey today. The sky is blue. A small dog found a friend in the rain. " * 60

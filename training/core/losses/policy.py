@@ -1,72 +1,10 @@
-"""The formulas of SFT, reward models and PPO: pure functions of tensors, in float32, or float64 where given float64.
-
-Shapes are in the names: B sequences, T their tokens, R response tokens, V vocabulary, K answers of one ranking.
-A mask is 1 where a number is real; padding never enters a result. Sums and counts come apart where gradients are
-accumulated, so that one global denominator (all tokens, all rankings of the batch) divides them, and never a
-micro-batch's own.
-"""
+"""The formulas of reinforcement learning on answers: prices, rewards, advantages, clipped losses."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, where, zeros_like
-from torch.nn.functional import logsigmoid
 
-
-def precise(x: Tensor) -> Tensor:
-    """At least float32: log-probabilities and losses are never computed in bfloat16."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def masked_sum(x: Tensor, mask: Tensor) -> Tensor:
-    # where() and not a product: a NaN under padding must not get through as NaN * 0.
-    return where(mask.bool(), x, zeros_like(x)).sum()
-
-
-def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    return masked_sum(x, mask) / mask.sum()
-
-
-def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
-    """Log-probability (B, T), in nats, that the model gave to each token that really stands there."""
-    logp_BTV = precise(logits_BTV).log_softmax(-1)
-    return logp_BTV.gather(-1, tokens_BT.unsqueeze(-1)).squeeze(-1)
-
-
-def token_entropy(logits_BTV: Tensor) -> Tensor:
-    """Entropy (B, T) of the next-token distribution, in nats."""
-    logp_BTV = precise(logits_BTV).log_softmax(-1)
-    return -(logp_BTV.exp() * logp_BTV).sum(-1)
-
-
-def nll_sum(logits_BTV: Tensor, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Summed negative log-likelihood of the masked-in tokens, in nats. SFT masks in the answer and its EOS only."""
-    return -masked_sum(token_logprobs(logits_BTV, tokens_BT), mask_BT)
-
-
-# --- reward model ---------------------------------------------------------------------------------------------------
-
-
-def kept_pairs(ranks_BK: Tensor, present_BK: Tensor) -> Tensor:
-    """(B, K, K) true where answer i was ranked strictly better than j. Ties make no pair (InstructGPT C.2)."""
-    better = ranks_BK.unsqueeze(2) < ranks_BK.unsqueeze(1)
-    return better & present_BK.unsqueeze(2).bool() & present_BK.unsqueeze(1).bool()
-
-
-def ranking_losses(scores_BK: Tensor, ranks_BK: Tensor, present_BK: Tensor) -> Tensor:
-    """InstructGPT Eq. 1 for each ranking, (B,): mean of -log sigmoid(r_i - r_j) over its kept pairs, i the better.
-
-    Divided by the pairs of the ranking itself, so that K = 9 with 36 pairs weighs as much as K = 4 with 6. A ranking
-    where all is tied gives 0.
-    """
-    scores_BK = precise(scores_BK)
-    pairs = kept_pairs(ranks_BK, present_BK)
-    loss_BKK = -logsigmoid(scores_BK.unsqueeze(2) - scores_BK.unsqueeze(1))
-    total_B = where(pairs, loss_BKK, zeros_like(loss_BKK)).sum((1, 2))
-    return total_B / pairs.sum((1, 2)).clamp(min=1)
-
-
-# --- PPO ------------------------------------------------------------------------------------------------------------
+from training.core.losses.tokens import masked_mean
 
 
 def kl_k1(logp: Tensor, ref_logp: Tensor) -> Tensor:

@@ -1,0 +1,50 @@
+"""The settings of every stage. No torch: the launch form and the REST API validate with the same classes.
+
+`IG` is InstructGPT (2203.02155), `N+` is "The N+ implementation details of RLHF with PPO" (2403.17031), `LHP` is the
+code of "Fine-tuning language models from human preferences" (openai/lm-human-preferences).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from training.core.config.base import StageConfig
+from training.core.config.ppo import PPOConfig
+from training.core.config.pretrain import PretrainConfig
+from training.core.config.reward import RewardConfig
+from training.core.config.score import ScoreConfig
+from training.core.config.sft import SFTConfig
+from training.core.presets import PRESETS
+
+__all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "PPOConfig", "PretrainConfig", "RewardConfig", "SFTConfig", "ScoreConfig",
+           "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
+
+CONFIGS: dict[str, type[StageConfig]] = {
+    "pretrain": PretrainConfig,
+    "sft": SFTConfig,
+    "reward": RewardConfig,
+    "ppo": PPOConfig,
+    "score": ScoreConfig,
+}
+KINDS = tuple(CONFIGS)
+
+
+def config_from_json(kind: str, data: Mapping[str, Any]) -> StageConfig:
+    """The typed config of a stage; ValueError names what is wrong and what to do."""
+    if kind not in CONFIGS:
+        raise ValueError(f"kind is {kind!r}. Remedy: use one of {', '.join(KINDS)}.")
+    return CONFIGS[kind].from_json(data)
+
+
+def describe(kind: str) -> list[dict[str, Any]]:
+    """The fields of a stage for a launch form: name, type, nullable, default, min, max, choices, unit, help."""
+    return CONFIGS[kind].describe()
+
+
+FIELDS: dict[str, list[dict[str, Any]]] = {kind: describe(kind) for kind in KINDS}
+
+
+def preset(name: str, kind: str) -> StageConfig:
+    """A named preset as a typed config."""
+    return config_from_json(kind, PRESETS[name].get(kind, {}))

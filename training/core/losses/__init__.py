@@ -1,0 +1,51 @@
+"""The formulas of SFT, reward models and PPO: pure functions of tensors, in float32, or float64 where given float64.
+
+Shapes are in the names: B sequences, T their tokens, R response tokens, V vocabulary, K answers of one ranking.
+A mask is 1 where a number is real; padding never enters a result. Sums and counts come apart where gradients are
+accumulated, so that one global denominator (all tokens, all rankings of the batch) divides them, and never a
+micro-batch's own.
+"""
+
+from training.core.losses.policy import (
+    advantages,
+    explained_variance,
+    kl_k1,
+    kl_k3,
+    next_kl_coef,
+    policy_losses,
+    token_rewards,
+    value_losses,
+    whiten,
+)
+from training.core.losses.ranking import (
+    kept_pairs,
+    ranking_losses,
+)
+from training.core.losses.tokens import (
+    masked_mean,
+    masked_sum,
+    nll_sum,
+    precise,
+    token_entropy,
+    token_logprobs,
+)
+
+__all__ = [
+    "advantages",
+    "explained_variance",
+    "kept_pairs",
+    "kl_k1",
+    "kl_k3",
+    "masked_mean",
+    "masked_sum",
+    "next_kl_coef",
+    "nll_sum",
+    "policy_losses",
+    "precise",
+    "ranking_losses",
+    "token_entropy",
+    "token_logprobs",
+    "token_rewards",
+    "value_losses",
+    "whiten",
+]
