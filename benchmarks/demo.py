@@ -28,9 +28,10 @@ from labeling.demo.prompts import make_prompts
 JSON = dict[str, Any]
 PROMPTS = 4600
 MAX_TOKENS = 80
+ANSWERS = 4  # to each held-out prompt and version, so that the luck of one draw doesn't hide the lift
 KL_BUDGET = 10.0
 RECIPE: JSON = {
-    "demonstrations": 200, "prompts": 1600, "k": 4, "overlap": 1, "sampling": {"max_tokens": MAX_TOKENS},
+    "demonstrations": 200, "prompts": 3200, "k": 4, "overlap": 1, "sampling": {"max_tokens": MAX_TOKENS},
     "sft": {"preset": "cpu-starter"}, "reward": {"preset": "cpu-starter"},
     "ppo": {"preset": "cpu-starter", "max_new_tokens": MAX_TOKENS},
     "eval_prompts": 64, "comparisons": 0, "kl_budget": KL_BUDGET,
@@ -117,13 +118,21 @@ def judge(product: Product, admin: Client, project: str, finished: JSON) -> Outc
     versions = {"base": finished["opponent"], "sft": finished["sft"], "ppo": finished["candidate"]}
     ids = {name: version["id"] for name, version in versions.items()}
     printed = product.manage(
-        "sample_heldout", project, *ids.values(), "--max-tokens", str(MAX_TOKENS), "--seed", "1"
+        "sample_heldout",
+        project,
+        *ids.values(),
+        "--n",
+        str(ANSWERS),
+        "--max-tokens",
+        str(MAX_TOKENS),
+        "--seed",
+        "1",
     )
     rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
-    answers = {
-        name: {row["prompt"][-1]["content"]: row for row in rows if row["version"] == version}
-        for name, version in ids.items()
-    }
+    answers: dict[str, dict[str, list[JSON]]] = {name: {} for name in ids}
+    names = {version: name for name, version in ids.items()}
+    for row in rows:
+        answers[names[row["version"]]].setdefault(row["prompt"][-1]["content"], []).append(row)
     snapshot = admin.post(f"projects/{project}/snapshots/", {"kind": "rankings"})
     rankings = list(admin.export(snapshot["id"], "rankings", split="valid"))
     runs = {step["step"]: step["run"] for step in finished["steps"] if step["run"]}

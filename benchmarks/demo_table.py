@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import StatisticsError, correlation, fmean, stdev
 from typing import Any
@@ -20,6 +20,7 @@ class Outcome:
     """Everything in the table. Scores are of the hidden preference, 0 to 1; lifts in SD of the SFT model's scores."""
 
     heldout: int
+    answers: int
     score: dict[str, float]
     spread: dict[str, float]
     tokens: dict[str, float]
@@ -40,31 +41,33 @@ class Outcome:
 
 
 def measure(
-    answers: Mapping[str, Mapping[str, JSON]],
+    answers: Mapping[str, Mapping[str, Sequence[JSON]]],
     *,
     kl: float | None,
     kl_budget: float,
     accuracy: float | None,
     attainable: float | None,
 ) -> Outcome:
-    """`answers`: version name -> prompt -> {"text", "tokens", "finish_reason"}, the same prompts for each."""
+    """`answers`: version name -> prompt -> some {"text", "tokens", "finish_reason"}, the same prompts for each."""
     prompts = sorted(set.intersection(*(set(found) for found in answers.values())))
-    scores = {name: [hidden_score(p, found[p]["text"]) for p in prompts] for name, found in answers.items()}
+    scores = {
+        name: [[hidden_score(p, one["text"]) for one in found[p]] for p in prompts]
+        for name, found in answers.items()
+    }
     lift, low, high = paired_lift(scores["sft"], scores["ppo"])
-    sft = [float(answers["sft"][p]["tokens"]) for p in prompts]
+    every = {name: [one for p in prompts for one in found[p]] for name, found in answers.items()}
+    flat = {name: [score for of_prompt in found for score in of_prompt] for name, found in scores.items()}
     return Outcome(
         heldout=len(prompts),
-        score={name: fmean(found) for name, found in scores.items()},
-        spread={name: stdev(found) for name, found in scores.items()},
-        tokens={name: fmean(found[p]["tokens"] for p in prompts) for name, found in answers.items()},
-        cut={
-            name: fmean(found[p]["finish_reason"] == "length" for p in prompts)
-            for name, found in answers.items()
-        },
+        answers=max((len(answers["sft"][p]) for p in prompts), default=0),
+        score={name: fmean(found) for name, found in flat.items()},
+        spread={name: stdev(found) for name, found in flat.items()},
+        tokens={name: fmean(one["tokens"] for one in found) for name, found in every.items()},
+        cut={name: fmean(one["finish_reason"] == "length" for one in found) for name, found in every.items()},
         lift=lift,
         low=low,
         high=high,
-        length_correlation=_correlation(scores["sft"], sft),
+        length_correlation=_correlation(flat["sft"], [float(one["tokens"]) for one in every["sft"]]),
         kl=kl,
         kl_budget=kl_budget,
         accuracy=accuracy,
@@ -72,10 +75,15 @@ def measure(
     )
 
 
-def paired_lift(before: list[float], after: list[float]) -> tuple[float, float, float]:
-    """Mean of after - before with its 99 % interval, in standard deviations of `before`."""
-    steps = [b - a for a, b in zip(before, after, strict=True)]
-    unit = stdev(before)
+def paired_lift(
+    before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]
+) -> tuple[float, float, float]:
+    """Mean of after - before with its 99 % interval, in standard deviations of a single answer's score in `before`.
+
+    Both hold the scores of each prompt's answers; a prompt's mean is paired with the same prompt's mean.
+    """
+    steps = [fmean(b) - fmean(a) for a, b in zip(before, after, strict=True)]
+    unit = stdev(score for of_prompt in before for score in of_prompt)
     middle, error = fmean(steps), stdev(steps) / math.sqrt(len(steps))
     return middle / unit, (middle - Z_99 * error) / unit, (middle + Z_99 * error) / unit
 
@@ -121,7 +129,7 @@ def verdicts(found: Outcome) -> list[tuple[str, bool]]:
 
 def table(found: Outcome) -> str:
     """The table, for people."""
-    lines = ["", f"Hidden score on {found.heldout} held-out prompts, one answer each", ""]
+    lines = ["", f"Hidden score on {found.heldout} held-out prompts, {found.answers} answers to each", ""]
     lines.append(f"{'':8}{'mean':>8}{'SD':>8}{'tokens':>9}{'not ended':>12}")
     for name in ("base", "sft", "ppo"):
         lines.append(

@@ -13,7 +13,8 @@ PROMPTS = make_prompts(220, seed=21)
 
 def answers(make):
     return {
-        p: {"text": make(p, n), "tokens": 30 + n % 5, "finish_reason": "stop"} for n, p in enumerate(PROMPTS)
+        p: [{"text": make(p, n), "tokens": 30 + n % 5, "finish_reason": "stop"}]
+        for n, p in enumerate(PROMPTS)
     }
 
 
@@ -31,17 +32,23 @@ def outcome(sft, ppo, *, kl=5.0):
 
 
 def test_the_lift_is_in_standard_deviations_of_the_first():
-    lift, low, high = paired_lift([0.0, 1.0, 2.0], [1.0, 2.0, 3.0])
+    lift, low, high = paired_lift([[0.0], [1.0], [2.0]], [[1.0], [2.0], [3.0]])
     assert lift == pytest.approx(1.0)
     assert low == pytest.approx(1.0)
     assert high == pytest.approx(1.0)
 
 
 def test_the_interval_is_the_paired_one():
-    lift, low, _ = paired_lift([0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 2.0])
+    lift, low, _ = paired_lift([[0.0], [0.0], [1.0], [1.0]], [[0.0], [1.0], [1.0], [2.0]])
     unit = math.sqrt(1 / 3)
     assert lift == pytest.approx(0.5 / unit)
     assert low == pytest.approx((0.5 - 2.5758 * math.sqrt(1 / 3) / 2) / unit)
+
+
+def test_several_answers_to_a_prompt_are_one_pair_and_the_unit_is_that_of_single_answers():
+    lift, low, high = paired_lift([[0.0, 1.0], [0.0, 1.0]], [[1.0, 1.0], [0.5, 1.5]])
+    assert lift == pytest.approx(0.5 / math.sqrt(1 / 3))
+    assert low == high == pytest.approx(lift)
 
 
 def test_a_better_policy_passes():

@@ -21,14 +21,17 @@ ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
 class Command(BaseCommand):
-    """`manage.py sample_heldout PROJECT VERSION... --max-tokens 80`: one answer a prompt and version, as JSON lines."""
+    """`manage.py sample_heldout PROJECT VERSION... --n 4 --max-tokens 80`: n answers a prompt and version, as JSON lines."""
 
-    help = "Sample one completion of each held-out prompt from each version, through the running sampler."
+    help = "Sample completions of each held-out prompt from each version, through the running sampler."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which project and versions, and how long an answer may be."""
         parser.add_argument("project", help="id of the project")
         parser.add_argument("versions", nargs="+", help="ids of versions that write text")
+        parser.add_argument(
+            "--n", type=int, default=1, choices=range(1, 65), metavar="1-64", help="answers to each prompt"
+        )
         parser.add_argument("--max-tokens", type=int, default=64)
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait for the sampler")
@@ -66,7 +69,7 @@ class Command(BaseCommand):
             return request_samples(
                 project=project,
                 version=found,
-                prompts=[(one.digest, one.messages, 1) for one in prompts],
+                prompts=[(one.digest, one.messages, options["n"]) for one in prompts],
                 params=SamplingParams(max_tokens=options["max_tokens"]),
                 seed=options["seed"],
             )
