@@ -19,7 +19,7 @@ from tests.training.core.rundirs import make_model, rankings, write_rows
 from training.core.config import PRESETS
 from training.core.data import Dropped, read_demonstrations, read_rankings
 from training.core.ranking_quality import calibration_error, quality
-from training.core.reward import mean_score
+from training.core.reward_measure import mean_score
 
 WORTH = {letter: (n - 4) * 0.5 for n, letter in enumerate("abcdefgh")}
 
