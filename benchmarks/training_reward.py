@@ -13,13 +13,13 @@ A peer's loop reuses `new_model`, `plackett_luce` and `held_out_accuracy` and st
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import exp, log
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -77,7 +77,7 @@ def worth(answer: Sequence[int], scale: float = 3.0) -> float:
 
     The scale is per root of the length, so that answers of every length differ alike.
     """
-    return scale * sum(TOKEN_WORTH[token] for token in answer) / len(answer) ** 0.5
+    return scale * sum(TOKEN_WORTH[token] for token in answer) / math.sqrt(len(answer))
 
 
 def plackett_luce(count: int, prompt: int, answer: int, k: int, *, seed: int) -> list[Ranking]:
@@ -87,7 +87,7 @@ def plackett_luce(count: int, prompt: int, answer: int, k: int, *, seed: int) ->
     for n in range(count):
         asked = [rng.randrange(VOCABULARY) for _ in range(prompt)]
         answers = [[rng.randrange(VOCABULARY) for _ in range(answer)] for _ in range(k)]
-        noisy = [worth(one) - log(-log(rng.random())) for one in answers]
+        noisy = [worth(one) - math.log(-math.log(rng.random())) for one in answers]
         order = sorted(range(k), key=lambda i: -noisy[i])
         ranks = [order.index(i) + 1 for i in range(k)]
         rows.append(Ranking(str(n), [asked + one for one in answers], ranks, 1.0, prompt_tokens=prompt))
@@ -101,7 +101,7 @@ def bayes_accuracy(rows: Sequence[Ranking]) -> float:
         for row in rows
         for a, b in combinations(row.answers, 2)
     ]
-    return sum(1 / (1 + exp(-gap)) for gap in gaps) / len(gaps)
+    return sum(1 / (1 + math.exp(-gap)) for gap in gaps) / len(gaps)
 
 
 def held_out_accuracy(model: ScalarModel, rows: Sequence[Ranking]) -> float:
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rankings", type=int, default=16)
     parser.add_argument("--quick", action="store_true", help="4 rankings of each shape")
     options = parser.parse_args(arguments)
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers has no types here
     torch.set_num_threads(1)
     count = 4 if options.quick else options.rankings
     print(

@@ -47,7 +47,7 @@ def publish_model(
     lineage = {
         "kind": run.kind, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
         "parents": dict(run.parents), "sha256": dict(run.sha256), "metrics": dict(metrics), "dropped": dict(dropped),
-        "versions": versions(), **({"report": dict(report)} if report else {}),
+        "versions": versions(), **({"report": _leaving(report)} if report else {}),
     }  # fmt: skip
 
     def write(folder: Path) -> None:
@@ -78,8 +78,13 @@ def _card(
     ])  # fmt: skip
 
 
+def _leaving(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A version may leave the server: how well it foretells single labelers stays in the run's report.json."""
+    return {name: value for name, value in report.items() if name != "by_labeler"}
+
+
 def _reliability(report: Mapping[str, Any] | None) -> list[str]:
-    """Does it know how sure to be: stated probability beside the share that was right. Labelers stay in lineage.json."""
+    """Does it know how sure to be: stated probability beside the share that was right."""
     if not report or not report["reliability"]:
         return []
     rows = [f"| {one['stated']:.3f} | {one['right']:.3f} | {one['count']} |" for one in report["reliability"]]

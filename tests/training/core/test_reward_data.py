@@ -231,13 +231,13 @@ def test_the_report_travels_with_the_version(base: Path, tmp_path: Path) -> None
     report = json.loads((tmp_path / "report.json").read_text())
     assert report == json.loads((tmp_path / "result.json").read_text())["report"]
     lineage = json.loads((tmp_path / "model" / "lineage.json").read_text())
-    assert lineage["report"] == report
+    assert lineage["report"] == {name: value for name, value in report.items() if name != "by_labeler"}
     assert lineage["metrics"]["reward/labeler_agreement"] == report["labeler_agreement"] == 1.0
     assert [one["labeler"] for one in report["by_labeler"]] == ["h:0", "h:1"]
     assert [one["confidence"] for one in report["by_confidence"]] == [3]
-    card = (tmp_path / "model" / "README.md").read_text()
-    assert "Reliability on validation pairs" in card
-    assert "h:0" not in card
+    assert "Reliability on validation pairs" in (tmp_path / "model" / "README.md").read_text()
+    # A version may leave the server, how well single labelers are foretold does not.
+    assert not [path for path in (tmp_path / "model").iterdir() if b"h:0" in path.read_bytes()]
 
 
 def test_held_out_numbers_are_the_same_either_way(base: Path, tmp_path: Path) -> None:

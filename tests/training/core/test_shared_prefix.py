@@ -39,7 +39,7 @@ def scalar(shape: str) -> ScalarModel:
     else:
         backbone = LlamaModel(LlamaConfig(
             vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=CONTEXT, attn_implementation="sdpa",
+            num_key_value_heads=2, max_position_embeddings=CONTEXT,
         ))  # fmt: skip
     return ScalarModel(backbone, nn.Linear(32, 1, bias=False))
 
