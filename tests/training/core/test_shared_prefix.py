@@ -286,3 +286,11 @@ def test_on_ends_the_run_before_anything_is_written(
             load_run(tmp_path, "reward", config, data={"train": rankings(6)}, inputs={"model": base})
         )
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("shape", ["gpt2", "llama"])
+def test_bfloat16_shares_within_its_own_tolerance(shape: str) -> None:
+    cfg = RewardConfig(autocast_bf16=True)
+    found = choose_way(scalar(shape), ragged(6), cfg, CONTEXT, held=None)
+    assert found.used, found.reason
+    assert (found.score_error or 0) > 1e-6  # it really is bfloat16
