@@ -55,7 +55,12 @@ def reward_row(record: Record, *, same_tokenizer: Collection[str]) -> Row:
         "prompt": record["prompt"],
         "responses": responses,
         "ranks": {one["id"]: record["ranks"][one["id"]] for one in responses},
+        "prompt_id": record.get("prompt_id"),
         "labeler": record["labeler"],
+        "confidence": record.get("confidence"),
+        "ratings": {
+            name: one["overall"] for name, one in record.get("scores", {}).items() if "overall" in one
+        },
         "weight": record.get("weight", 1.0),
     }
 

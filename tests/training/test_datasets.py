@@ -31,3 +31,10 @@ def test_sampled_token_ids_are_kept_only_for_the_same_tokenizer():
 def test_a_demonstration_keeps_its_turns():
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
     assert sft_row({"id": "d1", "messages": messages, "labeler": "h:0"}) == {"id": "d1", "messages": messages}
+
+
+def test_a_ranking_says_who_made_it_of_which_prompt_and_how_sure():
+    record = {**ranking(), "prompt_id": "p7", "confidence": 4, "scores": {"a": {"overall": 6}, "b": {}}}
+    row = reward_row(record, same_tokenizer=set())
+    assert (row["prompt_id"], row["labeler"], row["confidence"]) == ("p7", "h:0", 4)
+    assert row["ratings"] == {"a": 6}

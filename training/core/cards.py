@@ -38,23 +38,29 @@ def publish_model(
     save: Callable[[Path], None],
     metrics: Mapping[str, float],
     dropped: Mapping[str, int],
+    report: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write weights, card and lineage to <run>/<name>, which appears whole or not at all."""
+    """Write weights, card and lineage to <run>/<name>, which appears whole or not at all.
+
+    report: more than numbers, of a reward model (reward_report.py); it travels in lineage.json, and in short in the card.
+    """
     lineage = {
         "kind": run.kind, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
         "parents": dict(run.parents), "sha256": dict(run.sha256), "metrics": dict(metrics), "dropped": dict(dropped),
-        "versions": versions(),
+        "versions": versions(), **({"report": _leaving(report)} if report else {}),
     }  # fmt: skip
 
     def write(folder: Path) -> None:
         save(folder)
-        (folder / "README.md").write_text(_card(run, metrics, dropped), encoding="utf-8")
+        (folder / "README.md").write_text(_card(run, metrics, dropped, report), encoding="utf-8")
         write_json(folder / "lineage.json", lineage)
 
     publish_folder(run.folder / name, write)
 
 
-def _card(run: Run, metrics: Mapping[str, float], dropped: Mapping[str, int]) -> str:
+def _card(
+    run: Run, metrics: Mapping[str, float], dropped: Mapping[str, int], report: Mapping[str, Any] | None
+) -> str:
     """The card names versions and numbers only; texts of people and models do not get in."""
     parents = [f"- {role}: `{parent}`" for role, parent in sorted(run.parents.items())] or ["- none"]
     numbers = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
@@ -64,12 +70,32 @@ def _card(run: Run, metrics: Mapping[str, float], dropped: Mapping[str, int]) ->
         f"# {_TITLES[run.kind]}", "",
         f"Made by Preceptor, run `{run.run}`, seed {run.seed}. `lineage.json` beside this card names every input by its hash.", "",
         "## Made from", "", *parents, "",
-        "## Measured", "", "| what | value |", "| --- | --- |", *numbers, "",
+        "## Measured", "", "| what | value |", "| --- | --- |", *numbers, "", *_reliability(report),
         "## Left out of the data", "", *left_out, "",
         "## Settings", "", "```json", json.dumps(run.config.to_json(), indent=1, sort_keys=True), "```", "",
         "## Limits", "",
         "It says what its data made likely, true or not. Judge it on your own prompts before you rely on it.", "",
     ])  # fmt: skip
+
+
+def _leaving(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A version may leave the server: how well it foretells single labelers stays in the run's report.json."""
+    return {name: value for name, value in report.items() if name != "by_labeler"}
+
+
+def _reliability(report: Mapping[str, Any] | None) -> list[str]:
+    """Does it know how sure to be: stated probability beside the share that was right."""
+    if not report or not report["reliability"]:
+        return []
+    rows = [f"| {one['stated']:.3f} | {one['right']:.3f} | {one['count']} |" for one in report["reliability"]]
+    return [
+        "## Reliability on validation pairs",
+        "",
+        "| stated | right | pairs |",
+        "| --- | --- | --- |",
+        *rows,
+        "",
+    ]
 
 
 def result(

@@ -37,6 +37,15 @@ class Ranking:
     answers: list[list[int]]
     ranks: list[int]
     weight: float
+    prompt_tokens: int = 0  # of each answer's ids, the same ones
+    prompt_id: str | None = None
+    labeler: str | None = None
+    confidence: int | None = None  # as the labeler stated it
+    ratings: list[float | None] | None = None  # of each answer, more is better
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return tuple(self.answers[0][: self.prompt_tokens])
 
     @property
     def longest(self) -> int:
@@ -112,31 +121,83 @@ def read_demonstrations(
 
 
 def read_rankings(
-    folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, vocabulary: int, dropped: Dropped
+    folder: Path,
+    name: str,
+    tokenizer: PreTrainedTokenizerBase,
+    limit: int,
+    vocabulary: int,
+    dropped: Dropped,
+    *,
+    ties: str = "drop",
 ) -> list[Ranking]:
-    """Rankings with at least one pair that is not tied. Counts what was left out, answers and whole rankings apart."""
+    """Rankings of at least two answers, and where ties make no pairs at least two that are not tied.
+
+    Counts what was left out, answers and whole rankings apart.
+    """
     found = []
     for where, row in rows_of(folder, name):
         prompt = prompt_ids(tokenizer, messages_of(row, "prompt", where), where)
-        ranks, responses = row.get("ranks"), row.get("responses")
-        if not isinstance(ranks, dict) or not isinstance(responses, list):
-            raise bad_row(where, "has no ranks or no responses")
-        answers, kept_ranks = [], []
-        for response in responses:
-            rank = ranks.get(str(response.get("id"))) if isinstance(response, dict) else None
-            ids = prompt + _answer_ids(tokenizer, response, vocabulary, where)
-            if type(rank) is not int:
-                dropped["answers_without_rank"] += 1
-            elif len(ids) > limit:
-                dropped["answers_too_long"] += 1
-            else:
-                answers.append(ids)
-                kept_ranks.append(rank)
-        if len(set(kept_ranks)) < 2:
-            dropped["rankings_all_tied" if len(kept_ranks) > 1 else "rankings_too_small"] += 1
-            continue
-        found.append(Ranking(str(row["id"]), answers, kept_ranks, _weight(row, where)))
+        ranking = _ranking(row, prompt, where, tokenizer, limit, vocabulary, dropped)
+        if len(ranking.ranks) < 2:
+            dropped["rankings_too_small"] += 1
+        elif ties == "drop" and len(set(ranking.ranks)) < 2:
+            dropped["rankings_all_tied"] += 1
+        else:
+            found.append(ranking)
     return found
+
+
+def _ranking(
+    row: dict[str, Any],
+    prompt: list[int],
+    where: str,
+    tokenizer: PreTrainedTokenizerBase,
+    limit: int,
+    vocabulary: int,
+    dropped: Dropped,
+) -> Ranking:
+    ranks, responses = row.get("ranks"), row.get("responses")
+    if not isinstance(ranks, dict) or not isinstance(responses, list):
+        raise bad_row(where, "has no ranks or no responses")
+    answers, kept_ranks, ratings = [], [], []
+    for response in responses:
+        name = str(response.get("id")) if isinstance(response, dict) else ""
+        ids = prompt + _answer_ids(tokenizer, response, vocabulary, where)
+        rank = ranks.get(name)
+        if type(rank) is not int:
+            dropped["answers_without_rank"] += 1
+        elif len(ids) > limit:
+            dropped["answers_too_long"] += 1
+        else:
+            answers.append(ids)
+            kept_ranks.append(rank)
+            ratings.append(_rating(row, name, where))
+    return Ranking(
+        str(row["id"]),
+        answers,
+        kept_ranks,
+        _weight(row, where),
+        prompt_tokens=len(prompt),
+        prompt_id=_name(row, "prompt_id"),
+        labeler=_name(row, "labeler"),
+        confidence=row["confidence"] if type(row.get("confidence")) is int else None,
+        ratings=ratings,
+    )
+
+
+def _name(row: dict[str, Any], field: str) -> str | None:
+    return None if row.get(field) is None else str(row[field])
+
+
+def _rating(row: dict[str, Any], response: str, where: str) -> float | None:
+    """{"ratings": {response id: number}}, for margins that grow with what the labeler thought of the answers."""
+    ratings = row.get("ratings") or {}
+    if not isinstance(ratings, dict):
+        raise bad_row(where, "has ratings that are not {response id: number}")
+    rating = ratings.get(response)
+    if rating is not None and (isinstance(rating, bool) or not isinstance(rating, int | float)):
+        raise bad_row(where, "has a rating that is not a number")
+    return None if rating is None else float(rating)
 
 
 def _answer_ids(tokenizer: PreTrainedTokenizerBase, response: Any, vocabulary: int, where: str) -> list[int]:

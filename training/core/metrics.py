@@ -49,7 +49,12 @@ REWARD: dict[str, Metric] = {
     "reward/accuracy": Metric("", "Share of this step's pairs ordered as people did, before learning from them.", "Rises above 0.5."),
     "reward/grad_norm": _NORM,
     "reward/lr": _LR,
+    "reward/backbone_tokens": Metric("tokens", "Tokens that passed the model in this step, padding not counted: a prompt counts once for all its answers where prefixes are shared.", "Prompt + answers, not prompt x answers."),
+    "reward/shared_prefix": Metric("", "1 where prompts are read once for all their answers, 0 where once for each.", "1; 0 on auto says that the model cannot share them or that the check on the first batch failed."),
+    "reward/shared_prefix_error": Metric("reward", "First batch: largest difference of a score between shared and plain reading, over the largest score (at least 1).", "Below 1e-5 in float32; beyond 1e-4 (5e-2 in bfloat16) prompts are not shared."),
+    "reward/shared_prefix_gradient_error": Metric("", "First batch: length of the difference of the two gradients over the gradient's.", "Below 1e-5 in float32; beyond 1e-3 (1e-1 in bfloat16) prompts are not shared."),
     "reward/pairs": Metric("pairs", "Pairs without a tie in this step.", "Steady."),
+    "reward/tied_pairs": Metric("pairs", "Tied pairs in this step. They teach only where ties is half.", "Few, if labelers are to tell answers apart."),
     "reward/score_mean": Metric("reward", "Mean raw score of the step's answers.", "Any level: only differences count until it is normalised."),
     "reward/score_std": Metric("reward", "Deviation of the step's raw scores.", "About 1 to 3."),
     "reward/valid_loss": Metric("nats/pair", "Held-out ranking loss, each ranking weighing the same.", "Falls; a rise is overfitting."),
@@ -57,6 +62,9 @@ REWARD: dict[str, Metric] = {
     "reward/valid_ece": Metric("", "Expected calibration error over ten bins: |stated probability - share right| of held-out pairs.", "Below 0.1."),
     "reward/valid_kendall_tau": Metric("", "Mean over held-out rankings of (pairs right - pairs wrong) / pairs.", "2 x accuracy - 1, or so."),
     "reward/valid_pairs": Metric("pairs", "Held-out pairs without a tie.", "Hundreds, for an accuracy within some percent."),
+    "reward/labeler_agreement": Metric("", "Share of pairs that two labelers of the same answers ordered alike; absent without overlap.", "0.65 to 0.8 (InstructGPT: 0.73); it is what one labeler attains against another."),
+    "reward/attainable_accuracy": Metric("", "The most that any model can reach against one labeler, from how far labelers agree (an upper bound).", "Above valid_accuracy, and near it when the model has learned all there is."),
+    "reward/prompt_blind_accuracy": Metric("", "Held-out accuracy where each ranking is scored under another ranking's prompt: what the wording alone foretells.", "Well below valid_accuracy; as high means that the model does not read prompts."),
     "reward/shift": Metric("reward", "Raw score that counts as 0 from now on: the mean over the demonstrations (InstructGPT 3.5).", "Any."),
 }  # fmt: skip
 REWARD |= {

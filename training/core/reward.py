@@ -3,45 +3,54 @@
     python -m training.core reward runs/3/run.json
 
 Every answer goes through the model once and all pairs of a ranking come from those K scores: K passes where training on
-pairs takes K (K - 1), and no answer is seen K - 1 times in an epoch, which overfits (footnote 5). Ties make no pair.
-At the end the score is moved so that demonstrations have mean 0 (3.5), or the training answers where none are given.
+pairs takes K (K - 1), and no answer is seen K - 1 times in an epoch, which overfits (footnote 5). The prompt is read once
+for all its answers (shared_prefix.py). Ties make no pair, unless `ties` says otherwise. At the end the score is moved so
+that demonstrations have mean 0 (3.5), or the training answers where none are given, and a report says how good it is.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from inference.engine.models import ScalarModel, disable_dropout, last_real
+from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.config import RewardConfig
-from training.core.data import Dropped, Ranking, read_demonstrations, read_rankings, require_some
+from training.core.data import Dropped, Ranking, read_rankings, require_some
 from training.core.loop import (
     Numbers,
-    autocast,
     check_finite,
     due,
-    evaluating,
     lr_factor,
     make_optimizer,
-    micro_batches,
     optimizer_step,
-    pad,
-    permutation,
     prepare,
     run_steps,
-    sorted_batches,
     start,
 )
-from training.core.losses import kept_pairs, ranking_losses
-from training.core.ranking_quality import quality
-from training.core.run_folder import Run
+from training.core.losses import kept_pairs, tied_pairs
+from training.core.reward_batches import batches_of, check_hold_out, parts_of
+from training.core.reward_measure import held_out, normal_shift, report_on
+from training.core.reward_scores import Scored, choose_way, scores_of, weighted_loss
+from training.core.run_folder import Run, write_json
 from training.core.stage import context_of, load_policy_input, new_scalar_input, scalar_saver, vocabulary_of
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is learned from and what is measured on; `dropped` counts what was left out of either."""
+
+    train: list[Ranking]
+    valid: list[Ranking]
+    dropped: Dropped
+    seen_in_training: int
 
 
 def train_reward(run: Run) -> dict[str, Any]:
@@ -52,144 +61,111 @@ def train_reward(run: Run) -> dict[str, Any]:
     limit, vocabulary = min(cfg.max_length, context_of(policy)), vocabulary_of(policy)
     model = new_scalar_input(run, "model", device)
     del policy
-    dropped, dropped_valid = Dropped(), Dropped()
-    data = run.input("dataset")
-    train = read_rankings(data, "train.jsonl", tokenizer, limit, vocabulary, dropped)
-    valid = read_rankings(data, "valid.jsonl", tokenizer, limit, vocabulary, dropped_valid)
-    require_some(train, "rankings with a preference", dropped)
+    data = read_data(run, cfg, tokenizer, limit, vocabulary)
     disable_dropout(model)
     state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
-    steps_per_epoch = len(batches_of(train, cfg, run.seed, 0))
-    total = cfg.epochs * steps_per_epoch
-    report = start(run, state, total)
+    plan = [
+        [data.train[i] for i in batch]
+        for e in range(cfg.epochs)
+        for batch in batches_of(data.train, cfg, run.seed, e)
+    ]
+    report = start(run, state, len(plan))
+    model.train()
+    sharing = choose_way(
+        model, plan[min(state.step, len(plan) - 1)], cfg, limit, held=state.numbers.get("shared_prefix")
+    )
+    state.numbers["shared_prefix"] = float(sharing.used)
 
     def do_step(step: int) -> Numbers:
-        epoch, place = divmod(step, steps_per_epoch)
-        batch = [train[i] for i in batches_of(train, cfg, run.seed, epoch)[place]]
-        row = update(model, batch, state, cfg, lr_factor(step, total, cfg.lr_schedule, cfg.warmup_steps))
-        if due(step + 1, cfg.eval_every, total):
-            row |= held_out(model, valid, cfg)
+        factor = lr_factor(step, len(plan), cfg.lr_schedule, cfg.warmup_steps)
+        row = update(model, plan[step], state, cfg, factor, shared=sharing.used)
+        if due(step + 1, cfg.eval_every, len(plan)):
+            row |= held_out(model, data.valid, cfg, shared=sharing.used)
         return row
 
     if state.step == 0:
-        report.log(0, held_out(model, valid, cfg))
-    model.train()
+        errors = {
+            "reward/shared_prefix_error": sharing.score_error,
+            "reward/shared_prefix_gradient_error": sharing.gradient_error,
+        }
+        measured = {name: value for name, value in errors.items() if value is not None}
+        report.log(0, measured | held_out(model, data.valid, cfg, shared=sharing.used))
     last = run_steps(run, state, report, do_step)
     model.eval()
-    model.shift = normal_shift(run, model, tokenizer, train, limit, dropped)
-    last = {**last, "reward/shift": model.shift}
-    counts = {**dropped, **{f"valid_{reason}": count for reason, count in dropped_valid.items()}}
-    publish_model(run, "model", scalar_saver(model, tokenizer, cfg), last, counts)
+    model.shift = normal_shift(
+        run, model, tokenizer, data.train, cfg, limit, data.dropped, shared=sharing.used
+    )
+    about = report_on(
+        model, data.train, data.valid, cfg, limit, shared=sharing.used, seen_in_training=data.seen_in_training
+    )
+    write_json(run.folder / "report.json", about)
+    last = {**last, "reward/shift": model.shift, **_of_report(about)}
+    publish_model(run, "model", scalar_saver(model, tokenizer, cfg), last, data.dropped, about)
     return result(
-        run.kind,
-        state.step,
-        last,
-        counts,
-        time.monotonic() - began,
-        rankings=len(train),
-        valid_rankings=len(valid),
-    )
+        run.kind, state.step, last, data.dropped, time.monotonic() - began, rankings=len(data.train),
+        valid_rankings=len(data.valid), shared_prefix=sharing._asdict(), report=about,
+    )  # fmt: skip
 
 
-def batches_of(rows: Sequence[Ranking], cfg: RewardConfig, seed: int, epoch: int) -> list[list[int]]:
-    """Batches of ranking indices: whole rankings, shuffled by seed and epoch."""
-    return sorted_batches([], permutation(len(rows), seed, "order", epoch), cfg.batch_size, 1, seed)
-
-
-def _parts(rows: Sequence[Ranking], budget: int) -> list[list[int]]:
-    return micro_batches(range(len(rows)), lambda i: (len(rows[i].answers), rows[i].longest), budget)
-
-
-def scores_of(
-    model: ScalarModel, rows: Sequence[Ranking], cfg: RewardConfig
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw scores, ranks and which places are filled, each (B, K): K is the most answers of a ranking here.
-
-    Every answer is one row of one forward pass, whatever the number of pairs it is in.
-    """
-    device = model.score.weight.device
-    answers = [answer for row in rows for answer in row.answers]
-    ids_NT, mask_NT = pad(answers, device)
-    with autocast(device, enabled=cfg.autocast_bf16):
-        values_NT = model(ids_NT, mask_NT)
-    flat_N = values_NT.gather(1, last_real(mask_NT)).squeeze(1)
-    present_BK = torch.zeros(
-        len(rows), max(len(row.answers) for row in rows), dtype=torch.bool, device=device
-    )
-    ranks_BK = torch.zeros(present_BK.shape, dtype=torch.long, device=device)
-    for b, row in enumerate(rows):
-        present_BK[b, : len(row.answers)] = True
-        ranks_BK[b, : len(row.ranks)] = torch.tensor(row.ranks, device=device)
-    scores_BK = torch.zeros(present_BK.shape, dtype=flat_N.dtype, device=device).masked_scatter(
-        present_BK, flat_N
-    )
-    return scores_BK, ranks_BK, present_BK
+def read_data(
+    run: Run, cfg: RewardConfig, tokenizer: PreTrainedTokenizerBase, limit: int, vocabulary: int
+) -> Data:
+    """Both splits. RunError where nothing is left to learn from, or where a prompt is in both."""
+    folder, dropped, dropped_valid = run.input("dataset"), Dropped(), Dropped()
+    train = read_rankings(folder, "train.jsonl", tokenizer, limit, vocabulary, dropped, ties=cfg.ties)
+    valid = read_rankings(folder, "valid.jsonl", tokenizer, limit, vocabulary, dropped_valid, ties=cfg.ties)
+    require_some(train, "rankings with a preference", dropped)
+    dropped.update({f"valid_{reason}": count for reason, count in dropped_valid.items()})
+    return Data(train, valid, dropped, check_hold_out(train, valid))
 
 
 def update(
-    model: ScalarModel, batch: Sequence[Ranking], state: TrainingState, cfg: RewardConfig, factor: float
+    model: ScalarModel,
+    batch: Sequence[Ranking],
+    state: TrainingState,
+    cfg: RewardConfig,
+    factor: float,
+    *,
+    shared: bool = False,
 ) -> Numbers:
     """One optimizer step: sum over rankings of weight x their loss, divided by the rankings of the whole batch."""
     began = time.perf_counter()
-    total, right, pairs = 0.0, 0.0, 0
-    seen: list[Tensor] = []
-    for part in _parts(batch, cfg.micro_batch_tokens):
+    total = 0.0
+    seen: list[Scored] = []
+    for part in parts_of(batch, cfg.micro_batch_tokens, shared=shared):
         rows = [batch[i] for i in part]
-        scores, ranks, present = scores_of(model, rows, cfg)
-        weights = torch.tensor([row.weight for row in rows], device=scores.device)
-        loss = (ranking_losses(scores, ranks, present) * weights).sum() / len(batch)
+        scored = scores_of(model, rows, cfg, shared=shared)
+        loss = weighted_loss(scored, rows, cfg, len(batch))
         torch.autograd.backward(loss)
         total += float(loss.detach())
-        scores = scores.detach()
-        kept = kept_pairs(ranks, present)
-        pairs += int(kept.sum())
-        right += float((scores.unsqueeze(2) > scores.unsqueeze(1))[kept].sum())
-        seen.append(scores[present])
+        seen.append(scored._replace(scores=scored.scores.detach()))
     check_finite(total, "reward/loss")
     norms = optimizer_step(state.optimizer, state.modules, cfg, factor)
-    scores = torch.cat(seen)
-    tokens = sum(len(answer) for row in batch for answer in row.answers)
+    tokens = sum(one.tokens for one in seen)
     return {
-        "reward/loss": total, "reward/accuracy": right / pairs, "reward/pairs": pairs, "reward/grad_norm": norms["model"],
-        "reward/lr": cfg.lr * factor, "reward/score_mean": float(scores.mean()), "reward/score_std": float(scores.std(correction=0)),
+        "reward/loss": total, **_agreement(seen), "reward/grad_norm": norms["model"], "reward/lr": cfg.lr * factor,
+        "reward/backbone_tokens": tokens, "reward/shared_prefix": float(shared),
         "perf/tokens_per_s": tokens / (time.perf_counter() - began),
     }  # fmt: skip
 
 
-def held_out(model: ScalarModel, rows: Sequence[Ranking], cfg: RewardConfig) -> Numbers:
-    """Loss, accuracy (also by rank distance), calibration and Kendall's tau on the validation rankings."""
-    if not rows:
-        return {}
-    scored: list[tuple[list[float], list[int]]] = []
-    loss = 0.0
-    with evaluating(model):
-        for part in _parts(rows, cfg.micro_batch_tokens):
-            members = [rows[i] for i in part]
-            scores, ranks, present = scores_of(model, members, cfg)
-            loss += float(ranking_losses(scores, ranks, present).sum())
-            scored += [(s[: len(r.ranks)].tolist(), r.ranks) for s, r in zip(scores, members, strict=True)]
-    return {"reward/valid_loss": loss / len(rows), **quality(scored)}
+def _agreement(seen: Sequence[Scored]) -> Numbers:
+    """How the step's rankings were ordered before it, and how their scores lie."""
+    scores: list[Tensor] = []
+    right, pairs, tied = 0.0, 0, 0
+    for one in seen:
+        kept = kept_pairs(one.ranks, one.present)
+        pairs += int(kept.sum())
+        tied += int(tied_pairs(one.ranks, one.present).sum()) // 2
+        right += float((one.scores.unsqueeze(2) > one.scores.unsqueeze(1))[kept].sum())
+        scores.append(one.scores[one.present])
+    every = torch.cat(scores)
+    found = {"reward/pairs": float(pairs), "reward/tied_pairs": float(tied), "reward/score_mean": float(every.mean()),
+             "reward/score_std": float(every.std(correction=0))}  # fmt: skip
+    return found | ({"reward/accuracy": right / pairs} if pairs else {})
 
 
-def normal_shift(
-    run: Run, model: ScalarModel, tokenizer: Any, train: Sequence[Ranking], limit: int, dropped: Dropped
-) -> float:
-    """Mean raw score over the demonstrations, or over the training answers where no demonstrations are given."""
-    answers = [answer for row in train for answer in row.answers]
-    if "demonstrations" in run.inputs:
-        counts = Dropped()
-        demos = read_demonstrations(run.input("demonstrations"), "train.jsonl", tokenizer, limit, counts)
-        dropped.update({f"demonstrations_{reason}": count for reason, count in counts.items()})
-        require_some(demos, "demonstrations to normalise on", counts)
-        answers = [demo.ids for demo in demos]
-    return mean_score(model, answers, run.config.micro_batch_tokens)
-
-
-def mean_score(model: ScalarModel, answers: Sequence[list[int]], budget: int) -> float:
-    """Mean of the raw scores (before any shift) of prompt + answer ids."""
-    total = 0.0
-    with evaluating(model):
-        for part in micro_batches(range(len(answers)), lambda i: (1, len(answers[i])), budget):
-            ids, mask = pad([answers[i] for i in part], model.score.weight.device)
-            total += float(model(ids, mask).gather(1, last_real(mask)).double().sum())
-    return total / len(answers)
+def _of_report(report: dict[str, Any] | None) -> Numbers:
+    """What of the report stands among the version's numbers."""
+    names = ("labeler_agreement", "attainable_accuracy", "prompt_blind_accuracy")
+    return {f"reward/{name}": report[name] for name in names if report and report[name] is not None}

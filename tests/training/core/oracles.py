@@ -30,14 +30,36 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def ranking_loss(scores: list[float], ranks: list[int]) -> float:
-    """Mean of -log sigmoid(better - worse) over all pairs of two different answers that are not tied."""
+def ranking_loss(
+    scores: list[float],
+    ranks: list[int],
+    *,
+    half: bool = False,
+    margin: float = 0.0,
+    levels: list[float] | None = None,
+) -> float:
+    """Mean of -log sigmoid(better - worse - margin x gap) over all pairs of two different answers that are not tied.
+
+    half: a tied pair counts too, as the mean of what it costs either way. levels: where gaps come from, if not from ranks;
+    NaN is unknown and makes no margin, and so does a gap that contradicts the order.
+    """
     terms = []
     for i, j in combinations(range(len(scores)), 2):
         if ranks[i] != ranks[j]:
             better, worse = (i, j) if ranks[i] < ranks[j] else (j, i)
-            terms.append(-math.log(sigmoid(scores[better] - scores[worse])))
+            gap = (levels or ranks)[worse] - (levels or ranks)[better]
+            held = margin * gap if gap > 0 else 0.0
+            terms.append(-math.log(sigmoid(scores[better] - scores[worse] - held)))
+        elif half:
+            d = scores[i] - scores[j]
+            terms.append(-0.5 * (math.log(sigmoid(d)) + math.log(sigmoid(-d))))
     return sum(terms) / len(terms) if terms else 0.0
+
+
+def centring_loss(scores: list[float], ranks: list[int], *, half: bool = False) -> float:
+    """Mean of (r_i + r_j)^2 over the pairs that count."""
+    pairs = [(i, j) for i, j in combinations(range(len(scores)), 2) if half or ranks[i] != ranks[j]]
+    return sum((scores[i] + scores[j]) ** 2 for i, j in pairs) / len(pairs) if pairs else 0.0
 
 
 def token_rewards(logp: Array, ref: Array, score: Array, lengths: list[int], beta: float) -> Array:

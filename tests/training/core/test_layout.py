@@ -23,7 +23,9 @@ from training.core.data import Demonstration, Dropped, Prompt, Ranking, read_dem
 from training.core.loop import make_optimizer, micro_batches
 from training.core.ppo import with_advantages
 from training.core.ppo_update import gradients, learn, minibatches
-from training.core.reward import batches_of, scores_of, update
+from training.core.reward import update
+from training.core.reward_batches import batches_of
+from training.core.reward_scores import scores_of
 from training.core.rollout import Actors, Rollout, answer_logprobs, answer_scores, answer_values, score
 
 
@@ -173,7 +175,7 @@ def test_scores_do_not_depend_on_who_else_is_in_the_batch(base: Path, tmp_path: 
 
 def test_all_answers_of_a_prompt_stay_in_one_batch(base: Path, tmp_path: Path) -> None:
     _, rows = read_reward(base, tmp_path, 11)
-    batches = batches_of(rows, RewardConfig(batch_size=4), seed=0, epoch=0)
+    batches = batches_of(rows, RewardConfig(batch_size=4, sort_window=1), seed=0, epoch=0)
     assert sorted(i for batch in batches for i in batch) == list(range(11))
     assert [len(batch) for batch in batches] == [4, 4, 3]
 

@@ -88,6 +88,75 @@ def test_ranking_loss_equals_the_enumerated_pairs() -> None:
     assert_gradient(lambda x: losses.ranking_losses(x, tensor(RANKS), tensor(PRESENT)).sum(), scores)
 
 
+def each_ranking(scores: Tensor) -> list[tuple[list[float], list[int], list[int]]]:
+    """(scores, ranks, their places in the row) without the empty places."""
+    found = []
+    for row, ranks, here in zip(scores.tolist(), RANKS, PRESENT, strict=True):
+        places = [k for k, p in enumerate(here) if p]
+        found.append(([row[k] for k in places], [ranks[k] for k in places], places))
+    return found
+
+
+LEVELS = [[-7.0, -3.0, math.nan, -5.0], [4.0, 1.0, 3.0, 2.0], [1.0, 2.0, 3.0, 4.0], [-1.0, -6.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("levels", [None, LEVELS])
+def test_ranking_loss_with_ties_and_margins_equals_the_enumerated_pairs(
+    half: bool, levels: list[list[float]] | None
+) -> None:
+    scores, ties = noise(4, 4, seed=2, scale=2), "half" if half else "drop"
+    three = tensor(RANKS), tensor(PRESENT)
+    margins = losses.gap_margins(tensor(levels or RANKS, dtype=torch.float64), 0.3)
+    expected = [
+        oracles.ranking_loss(
+            s, r, half=half, margin=0.3, levels=[levels[b][k] for k in places] if levels else None
+        )
+        for b, (s, r, places) in enumerate(each_ranking(scores))
+    ]
+    assert_same(losses.ranking_losses(scores, *three, ties=ties, margins_BKK=margins), expected)
+    assert_gradient(lambda x: losses.ranking_losses(x, *three, ties=ties, margins_BKK=margins).sum(), scores)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_centring_loss_equals_the_enumerated_pairs(half: bool) -> None:
+    scores, ties = noise(4, 4, seed=3, scale=2), "half" if half else "drop"
+    expected = [oracles.centring_loss(s, r, half=half) for s, r, _ in each_ranking(scores)]
+    assert_same(losses.centring_losses(scores, tensor(RANKS), tensor(PRESENT), ties=ties), expected)
+    assert_gradient(
+        lambda x: losses.centring_losses(x, tensor(RANKS), tensor(PRESENT), ties=ties).sum(), scores
+    )
+
+
+def test_half_a_tie_each_way_pulls_both_scores_together() -> None:
+    scores = tensor([[2.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    loss = losses.ranking_losses(scores, tensor([[1, 1]]), torch.ones(1, 2), ties="half")
+    loss.sum().backward()
+    assert scores.grad is not None
+    # d/dx of -(log s(x) + log s(-x)) / 2 is s(x) - 1/2.
+    pull = 1 / (1 + math.exp(-2)) - 0.5
+    assert_same(scores.grad, [[pull, -pull]])
+    same = losses.ranking_losses(torch.zeros(1, 2), tensor([[1, 1]]), torch.ones(1, 2), ties="half")
+    assert same.item() == pytest.approx(math.log(2))
+
+
+def test_a_tie_weighs_as_much_as_any_other_pair_where_it_counts() -> None:
+    """A > B = C > D: six pairs, one of them half each way."""
+    weights = losses.pair_weights(tensor(RANKS[:1]), tensor(PRESENT[:1]), ties="half")
+    assert float(weights.sum()) == 6
+    assert sorted(set(weights.flatten().tolist())) == [0.0, 0.5, 1.0]
+
+
+def test_what_stands_in_an_empty_place_reaches_no_ranking_loss() -> None:
+    scores = noise(4, 4, seed=2)
+    dirty = torch.where(tensor(PRESENT).bool(), scores, torch.full_like(scores, math.nan))
+    for ties in ("drop", "half"):
+        clean, found = (
+            losses.ranking_losses(x, tensor(RANKS), tensor(PRESENT), ties=ties) for x in (scores, dirty)
+        )
+        assert torch.equal(clean, found)
+
+
 def test_a_over_b_equal_c_over_d_is_five_pairs() -> None:
     assert int(losses.kept_pairs(tensor(RANKS[:1]), tensor(PRESENT[:1])).sum()) == 5
 

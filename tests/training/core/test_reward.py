@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-import random
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,61 +15,7 @@ from tests.training.core.rundirs import make_model, rankings, write_rows
 from training.core.config import PRESETS
 from training.core.data import Dropped, read_demonstrations, read_rankings
 from training.core.ranking_quality import calibration_error, quality
-from training.core.reward import mean_score
-
-WORTH = {letter: (n - 4) * 0.5 for n, letter in enumerate("abcdefgh")}
-
-
-def plackett_luce(count: int, seed: int, answers: int = 6) -> list[dict[str, Any]]:
-    """Labelers who rank by a hidden worth of letters, with the noise that makes every pair exactly Bradley-Terry."""
-    rng, rows = random.Random(seed), []
-    for n in range(count):
-        texts = ["".join(rng.choices("abcdefgh", k=4)) for _ in range(answers)]
-        noisy = [oracle(text) - math.log(-math.log(rng.random())) for text in texts]
-        order = sorted(range(answers), key=lambda k: -noisy[k])
-        responses = [{"id": str(k), "content": text} for k, text in enumerate(texts)]
-        ranks = {str(k): order.index(k) + 1 for k in range(answers)}
-        rows.append(
-            {
-                "id": str(n),
-                "prompt": [{"role": "user", "content": "?"}],
-                "responses": responses,
-                "ranks": ranks,
-            }
-        )
-    return rows
-
-
-def oracle(text: str) -> float:
-    return sum(WORTH[letter] for letter in text)
-
-
-def bayes_accuracy(rows: list[dict[str, Any]]) -> float:
-    margins = [
-        abs(oracle(a["content"]) - oracle(b["content"]))
-        for row in rows
-        for a, b in combinations(row["responses"], 2)
-    ]
-    return sum(1 / (1 + math.exp(-margin)) for margin in margins) / len(margins)
-
-
-def test_it_reaches_the_bayes_limit_and_is_calibrated(tmp_path: Path) -> None:
-    """E4: one pass over 1,200 noisy rankings of six."""
-    model = make_model(tmp_path / "model", vocab=261, width=48)
-    valid = plackett_luce(200, seed=2)
-    config = {"lr": 3e-3, "batch_size": 16, "warmup_steps": 5, "save_every": 1000, "eval_every": 1000}
-    run_it(
-        tmp_path / "run",
-        "reward",
-        config,
-        data={"train": plackett_luce(1200, seed=1), "valid": valid},
-        inputs={"model": model},
-    )
-    numbers = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
-    # The limit is in expectation; 3,000 dependent pairs scatter by about a point around it.
-    assert numbers["reward/valid_accuracy"] >= bayes_accuracy(valid) - 0.02
-    assert numbers["reward/valid_ece"] <= 0.03
-    assert numbers["reward/valid_accuracy_distance_5"] > numbers["reward/valid_accuracy_distance_1"]
+from training.core.reward_measure import mean_score
 
 
 def test_demonstrations_score_zero_on_average(base: Path, tmp_path: Path) -> None:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from training.core.config.base import StageConfig
 from training.core.settings import setting
 
+SHARED_PREFIX = ("auto", "on", "off")
+TIES = ("drop", "half")
+MARGIN_BY = ("rank_distance", "rating")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RewardConfig(StageConfig):
@@ -17,7 +21,18 @@ class RewardConfig(StageConfig):
         1, "Passes over the rankings. IG C.2: exactly 1, more overfit quickly.", low=1, high=100
     )
     batch_size: int = setting(
-        8, "Rankings (prompts) per step (IG C.2: 64).", unit="rankings", low=1, high=65_536
+        8,
+        "Rankings per step (IG C.2: 64 prompts). Rankings of one prompt stay in one step.",
+        unit="rankings",
+        low=1,
+        high=65_536,
+    )
+    sort_window: int = setting(
+        8,
+        "Batches that are sorted by length together to save padding; 1: none.",
+        unit="batches",
+        low=1,
+        high=10_000,
     )
     max_length: int = setting(
         2048,
@@ -25,6 +40,35 @@ class RewardConfig(StageConfig):
         unit="tokens",
         low=8,
         high=131_072,
+    )
+    shared_prefix: str = setting(
+        "auto",
+        "Read each prompt once, and its answers after its keys and values. It is compared with the plain way on the first"
+        " batch: auto goes on the plain way where they differ, on ends the run.",
+        choices=SHARED_PREFIX,
+    )
+    ties: str = setting(
+        "drop",
+        "Tied answers make no pair (IG C.2: drop), or one that pulls both scores together (half: half a pair each way).",
+        choices=TIES,
+    )
+    margin: float = setting(
+        0.0,
+        "The better score should lead by this much for each step of the gap (Llama 2, 2307.09288, 3.2.2); 0: by none.",
+        unit="reward",
+        low=0.0,
+        high=100.0,
+    )
+    margin_by: str = setting(
+        "rank_distance",
+        "What the gap is: tiers between the two answers, or the difference of the ratings that the labeler gave them.",
+        choices=MARGIN_BY,
+    )
+    centering: float = setting(
+        0.0,
+        "Weight of (r_i + r_j)^2, which holds scores near 0 (2312.09244, Eq. 2: 0.01); 0: none.",
+        low=0.0,
+        high=1.0,
     )
     autocast_bf16: bool = setting(
         default=False, help="Multiply matrices in bfloat16; weights, head and losses stay float32."

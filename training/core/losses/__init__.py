@@ -18,8 +18,12 @@ from training.core.losses.policy import (
     whiten,
 )
 from training.core.losses.ranking import (
+    centring_losses,
+    gap_margins,
     kept_pairs,
+    pair_weights,
     ranking_losses,
+    tied_pairs,
 )
 from training.core.losses.tokens import (
     masked_mean,
@@ -32,7 +36,9 @@ from training.core.losses.tokens import (
 
 __all__ = [
     "advantages",
+    "centring_losses",
     "explained_variance",
+    "gap_margins",
     "kept_pairs",
     "kl_k1",
     "kl_k3",
@@ -40,9 +46,11 @@ __all__ = [
     "masked_sum",
     "next_kl_coef",
     "nll_sum",
+    "pair_weights",
     "policy_losses",
     "precise",
     "ranking_losses",
+    "tied_pairs",
     "token_entropy",
     "token_logprobs",
     "token_rewards",

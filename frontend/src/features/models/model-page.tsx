@@ -15,6 +15,7 @@ import { dateTime } from "@/lib/time";
 import { LineageView } from "./lineage-view";
 import { flat } from "./metrics";
 import { PromoteButton } from "./promote-button";
+import { RewardReport } from "./reward-report-view";
 import { useTexts } from "./texts";
 import "./models.css";
 
@@ -64,10 +65,12 @@ function Body({ version, project }: { version: Version; project: string }) {
         <Tabs.List mb="md">
           <Tabs.Tab value="card">{t("tab.card")}</Tabs.Tab>
           <Tabs.Tab value="metrics">{t("tab.metrics")}</Tabs.Tab>
+          {version.kind === "reward" && version.made_by ? <Tabs.Tab value="report">{t("tab.report")}</Tabs.Tab> : null}
           <Tabs.Tab value="lineage">{t("tab.lineage")}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="card">{version.card ? <div className="model-card"><Markdown source={version.card} /></div> : <Text c="dimmed">{t("card.none")}</Text>}</Tabs.Panel>
         <Tabs.Panel value="metrics"><Numbers version={version} /></Tabs.Panel>
+        {version.kind === "reward" && version.made_by ? <Tabs.Panel value="report"><RewardReport run={version.made_by} /></Tabs.Panel> : null}
         <Tabs.Panel value="lineage"><LineageView version={version.id} project={project} /></Tabs.Panel>
       </Tabs>
     </Stack>

@@ -1,0 +1,109 @@
+"""The report on a reward model, by hand."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from training.core.ranking_quality import reliability
+from training.core.reward_report import Judged, agreement, attainable, clustered_error, reward_report
+
+
+def judged(ranks: list[int], scores: list[float], labeler: str | None = "a", **more: object) -> Judged:
+    return Judged(ranks, more.pop("answers", list(range(len(ranks)))), scores, labeler, **more)  # type: ignore[arg-type]
+
+
+def test_the_report_by_hand() -> None:
+    valid = [
+        judged([1, 2, 2], [2.0, 1.0, 0.0], "ann", confidence=5, answers=["p1a", "p1b", "p1c"]),
+        judged([1, 3], [0.0, 1.0], "bob", confidence=2, answers=["p2a", "p2b"]),
+        judged([1, 1], [3.0, 1.0], "bob", answers=["p3a", "p3b"]),
+    ]
+    blind = [judged([1, 2, 2], [1.0, 1.0, 0.0])]
+    found = reward_report(valid, blind, seen_in_training=4)
+    assert (found["rankings"], found["pairs"]) == (2, 3)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["by_rank_distance"] == [
+        {"distance": 1, "accuracy": 1.0, "pairs": 2},
+        {"distance": 2, "accuracy": 0.0, "pairs": 1},
+    ]
+    assert found["by_labeler"] == [
+        {"labeler": "ann", "accuracy": 1.0, "pairs": 2},
+        {"labeler": "bob", "accuracy": 0.0, "pairs": 1},
+    ]
+    assert [(one["confidence"], one["accuracy"]) for one in found["by_confidence"]] == [(2, 0.0), (5, 1.0)]
+    assert found["kendall_tau"] == 0
+    assert found["prompt_blind_accuracy"] == 0.75
+    assert found["seen_in_training"] == 4
+    # No two people ranked the same answers.
+    assert found["labeler_agreement"] is found["attainable_accuracy"] is None
+    # Margins 1, 2 and 1: sigmoid 0.731 (right once of twice) and 0.881.
+    low, high = (1 / (1 + math.exp(-x)) for x in (1, 2))
+    assert [(one["count"], one["right"]) for one in found["reliability"]] == [(2, 0.5), (1, 1.0)]
+    assert [one["stated"] for one in found["reliability"]] == pytest.approx([low, high])
+    assert found["ece"] == pytest.approx((2 * (low - 0.5) + (1 - high)) / 3)
+
+
+def test_without_rankings_all_is_null() -> None:
+    found = reward_report([], [])
+    names = ("accuracy", "accuracy_se", "attainable_accuracy", "ece", "kendall_tau", "prompt_blind_accuracy")
+    assert [found[name] for name in names] == [None] * len(names)
+
+
+def test_agreement_compares_different_people_on_the_same_answers_once() -> None:
+    one, other = judged([1, 2, 3], [], "ann"), judged([1, 3, 2], [], "bob")
+    assert agreement([one, other]) == (2, 3)
+    assert agreement([one, judged([3, 2, 1], [], "ann")]) == (0, 0)  # The same person twice.
+    assert agreement([one, judged([3, 2, 1], [], None)]) == (0, 0)  # Nobody knows who.
+    assert agreement([one, judged([1, 1, 2], [], "bob")]) == (2, 2)  # A tie says nothing.
+    assert agreement([one, judged([1, 2], [], "bob", answers=[1, 7])]) == (
+        0,
+        0,
+    )  # One answer in common is no pair.
+
+
+def test_what_is_attainable_is_what_the_best_guess_gets_right() -> None:
+    """Labelers who all put i over j with p = 0.8 agree with 0.68; always answering i is right with 0.8."""
+    assert attainable(0.8**2 + 0.2**2) == pytest.approx(0.8)
+    assert attainable(1.0) == 1
+    assert attainable(0.4) == 0.5  # Chance may put agreement below a half.
+
+
+def test_attainable_accuracy_bounds_the_oracle_of_simulated_labelers() -> None:
+    """Three Plackett-Luce labelers of each of 300 prompts: what agreement foretells lies above Bayes, and near it."""
+    rng, rankings, bayes = random.Random(1), [], []
+    for n in range(300):
+        worth = [rng.gauss(0, 1.2) for _ in range(4)]
+        bayes += [1 / (1 + math.exp(-abs(a - b))) for i, a in enumerate(worth) for b in worth[:i]]
+        for labeler in "abc":
+            noisy = [w - math.log(-math.log(rng.random())) for w in worth]
+            order = sorted(range(4), key=lambda i: -noisy[i])
+            rankings.append(
+                judged(
+                    [order.index(i) + 1 for i in range(4)], worth, labeler, answers=[(n, i) for i in range(4)]
+                )
+            )
+    found = reward_report(rankings, [])
+    assert found["labeler_agreement_pairs"] == 300 * 6 * 3
+    assert sum(bayes) / len(bayes) - 0.005 <= found["attainable_accuracy"] <= sum(bayes) / len(bayes) + 0.04
+    assert found["labeler_agreement"] < found["accuracy"] < found["attainable_accuracy"]
+
+
+def test_the_error_counts_rankings_and_not_their_pairs() -> None:
+    """Nine copies of a pair in a ranking say no more than one."""
+    single = [judged([1, 2], [s, 0.0]).pairs for s in (1.0, -1.0, 2.0, 3.0)]
+    nine = [pairs * 9 for pairs in single]
+    assert clustered_error(nine) == pytest.approx(clustered_error(single))
+    assert clustered_error(single) == pytest.approx(math.sqrt(0.75 * 0.25 / 3))
+    assert clustered_error(single[:1]) is None
+
+
+def test_bins_of_the_reliability_curve() -> None:
+    found = reliability([(0.55, 1.0), (0.59, 0.0), (1.0, 1.0)])
+    assert [(one.low, one.high, one.right, one.count) for one in found] == [
+        (0.5, 0.6, 0.5, 2),
+        (0.9, 1.0, 1.0, 1),
+    ]
+    assert found[0].stated == pytest.approx(0.57)

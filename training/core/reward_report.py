@@ -1,0 +1,141 @@
+"""The report on a reward model: how often it is right, where, whether it knows how sure to be, and whether it reads prompts.
+
+Numbers come from validation rankings that no weight has seen; what is undefined is null. It goes into the run's folder
+(report.json), the version's lineage and card, and result.json.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+from training.core.ranking_quality import (
+    Pair,
+    accuracy,
+    calibration_error,
+    kendall_tau,
+    pairs_of,
+    reliability,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One labeler's ranking of K answers, and the model's scores of them (none for a training ranking)."""
+
+    ranks: Sequence[int]
+    answers: Sequence[Hashable]  # what tells equal answers, prompt included
+    scores: Sequence[float] = ()
+    labeler: str | None = None
+    confidence: int | None = None
+
+    @property
+    def pairs(self) -> list[Pair]:
+        return pairs_of(self.scores, self.ranks)
+
+
+def reward_report(
+    valid: Sequence[Judged],
+    blind: Sequence[Judged],
+    train: Sequence[Judged] = (),
+    *,
+    seen_in_training: int = 0,
+) -> dict[str, Any]:
+    """Everything that is known of a reward model from validation rankings.
+
+    `blind`: the same rankings, each scored under the prompt of another one. `prompt_blind_accuracy` is the accuracy of
+    those scores, what the answers' wording alone foretells; a model that is no better with the right prompts does not
+    read them, which plain accuracy cannot show (E4b of the training notes). `train` adds to the labelers' agreement only.
+    """
+    rankings = [one for one in valid if one.pairs]
+    pairs = [pair for one in rankings for pair in one.pairs]
+    stated = [(pair.stated, pair.right) for pair in pairs]
+    agreed, compared = agreement([*valid, *train])
+    share = agreed / compared if compared else None
+    return {
+        "rankings": len(rankings),
+        "pairs": len(pairs),
+        "accuracy": accuracy(pairs),
+        "accuracy_se": clustered_error([one.pairs for one in rankings]),
+        "labeler_agreement": share,
+        "labeler_agreement_pairs": compared,
+        "attainable_accuracy": None if share is None else attainable(share),
+        "prompt_blind_accuracy": accuracy([pair for one in blind for pair in one.pairs]),
+        "by_rank_distance": _by("distance", ((pair.distance, pair) for pair in pairs)),
+        "by_labeler": _by("labeler", _pairs_with(rankings, lambda one: one.labeler)),
+        "by_confidence": _by("confidence", _pairs_with(rankings, lambda one: one.confidence)),
+        "ece": calibration_error(stated) if stated else None,
+        "reliability": [asdict(one) for one in reliability(stated)],
+        "kendall_tau": kendall_tau([one.pairs for one in rankings]) if rankings else None,
+        "seen_in_training": seen_in_training,
+    }
+
+
+def agreement(rankings: Iterable[Judged]) -> tuple[int, int]:
+    """(pairs ordered alike, pairs that both ordered) over all two rankings of the same answers by different labelers."""
+    by_answer: dict[Hashable, list[Judged]] = defaultdict(list)
+    for one in rankings:
+        for answer in set(one.answers):
+            by_answer[answer].append(one)
+    alike = compared = 0
+    met: set[tuple[int, int]] = set()
+    for judges in by_answer.values():
+        for one, other in combinations(judges, 2):
+            both = (id(one), id(other))
+            if None in (one.labeler, other.labeler) or one.labeler == other.labeler or both in met:
+                continue
+            met.add(both)
+            same, counted = _alike(one, other)
+            alike, compared = alike + same, compared + counted
+    return alike, compared
+
+
+def _alike(one: Judged, other: Judged) -> tuple[int, int]:
+    first, second = (dict(zip(x.answers, x.ranks, strict=True)) for x in (one, other))
+    common = [answer for answer in first if answer in second]
+    signs = [
+        (first[a] - first[b]) * (second[a] - second[b])
+        for a, b in combinations(common, 2)
+        if first[a] != first[b] and second[a] != second[b]
+    ]
+    return sum(sign > 0 for sign in signs), len(signs)
+
+
+def attainable(agreement: float) -> float:
+    """The accuracy that no model can pass against one labeler, where two labelers order a pair alike this often.
+
+    Where each puts i over j with probability p, two agree with p^2 + (1 - p)^2 and the best guess is right with
+    max(p, 1 - p) = (1 + sqrt(2 agreement - 1)) / 2. That is concave in the agreement, so of a mean over pairs of many
+    p it is an upper bound; `labeler_agreement` itself is what one labeler attains against another.
+    """
+    return (1 + math.sqrt(max(2 * agreement - 1, 0.0))) / 2
+
+
+def clustered_error(rankings: Sequence[Sequence[Pair]]) -> float | None:
+    """Standard error of the accuracy with each ranking as one draw: its pairs hang together. None below two rankings."""
+    if len(rankings) < 2:
+        return None
+    counts = [len(pairs) for pairs in rankings]
+    rights = [sum(pair.right for pair in pairs) for pairs in rankings]
+    share = sum(rights) / sum(counts)
+    spread = sum((right - share * count) ** 2 for right, count in zip(rights, counts, strict=True))
+    return math.sqrt(spread * len(rankings) / (len(rankings) - 1)) / sum(counts)
+
+
+def _pairs_with(
+    rankings: Sequence[Judged], of: Callable[[Judged], str | int | None]
+) -> list[tuple[str | int, Pair]]:
+    return [(key, pair) for one in rankings if (key := of(one)) is not None for pair in one.pairs]
+
+
+def _by(name: str, keyed: Iterable[tuple[str | int, Pair]]) -> list[dict[str, Any]]:
+    groups: dict[Any, list[Pair]] = defaultdict(list)
+    for key, pair in keyed:
+        groups[key].append(pair)
+    return [
+        {name: key, "accuracy": accuracy(pairs), "pairs": len(pairs)} for key, pairs in sorted(groups.items())
+    ]
