@@ -13,23 +13,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from inference.engine.cache import SlotCache
+from inference.engine.cache import PromptKV, SlotCache
 from inference.engine.chat import end_ids
 from inference.engine.checks import Limits
 from inference.engine.forward import (
-    Prompt,
     context_length,
     decode_step,
     evaluating,
-    read_prompts,
+    is_out_of_memory,
     score_items,
     vocabulary_size,
 )
+from inference.engine.reading import SharedPrompt, read_some
 from inference.engine.requests import (
     EngineError,
     EngineStats,
@@ -42,6 +43,15 @@ from inference.engine.requests import (
 )
 from inference.engine.rows import Job, Row
 from inference.engine.sampling import Plan, draw
+
+INVALID_LOGITS = (
+    "invalid_logits",
+    "the model gave logits that are not numbers; check its weights, or load it in float32.",
+)
+OUT_OF_MEMORY = (
+    "out_of_memory",
+    "the prompt and its answer do not fit into memory, even alone; shorten the prompt or lower max_tokens.",
+)
 
 
 class TorchEngine:
@@ -75,7 +85,12 @@ class TorchEngine:
         self._cache = SlotCache(slots, int(model.config.num_hidden_layers))
         self._queue: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
+        self._entering: list[Row] = []  # have a slot reserved, and wait for their prompt to be read
         self._rows: list[Row] = []  # row i has slot i
+        # A prompt lives as long as rows enter with it; `_kept` is that of the queue's head.
+        self._prompts: WeakValueDictionary[tuple[int, ...], SharedPrompt] = WeakValueDictionary()
+        self._kept: SharedPrompt | None = None
+        self._events: list[Event] = []
         self._plan: Plan | None = None
         self._counts = {"requests": 0, "steps": 0, "sampled": 0, "prefill": 0, "shared": 0}
 
@@ -96,19 +111,31 @@ class TorchEngine:
             job.dropped = True
 
     def step(self) -> list[Event]:
-        """Free what was cancelled, fill free slots, and write one more token in every row."""
-        events: list[Event] = []
-        with evaluating(self.model):
-            self._sweep()
-            self._admit(events)
-            if self._rows:
-                self._decode(events)
-                self._counts["steps"] += 1
+        """Free what was cancelled, fill free slots, and write one more token in every row.
+
+        Where memory runs out, half the slots are given up and all unfinished candidates start again from their seeds. After
+        any other error they wait likewise. Events of candidates that were finished before it come with this step or the next.
+        """
+        short = False
+        try:
+            with evaluating(self.model):
+                self._sweep()
+                self._choose()
+                self._read()
+                self._write()
+        except Exception as error:
+            self._restart()
+            if not is_out_of_memory(error):
+                raise
+            short = True
+        if short:  # Out here the error is gone, and with it the tensors that its traceback held.
+            self._shrink()
+        events, self._events = self._events, []
         return events
 
     def busy(self) -> bool:
         """Whether a step would find something to do."""
-        return bool(self._jobs or self._rows)
+        return bool(self._jobs or self._rows or self._events)
 
     def stats(self) -> EngineStats:
         """What the engine holds and has done."""
@@ -116,7 +143,7 @@ class TorchEngine:
         return EngineStats(
             slots=self.slots,
             running=len(self._rows),
-            waiting=sum(len(job.waiting) for job in self._queue if not job.dropped),
+            waiting=sum(len(job.waiting) for job in self._queue if not job.dropped) + len(self._entering),
             kv_bytes=self._cache.bytes(),
             steps=counts["steps"],
             sampled_tokens=counts["sampled"],
@@ -162,120 +189,152 @@ class TorchEngine:
         with evaluating(self.model):
             return score_items(self.model, items)
 
-    def _admit(self, events: list[Event]) -> None:
-        """Move waiting candidates into free slots until either runs out."""
-        # Rows may finish with their first token, so slots can be free again after a pass.
-        while self._queue and len(self._rows) < self.slots:
-            chosen = self._choose(events)
-            if not chosen:
-                return
-            fresh = [
-                Row(job, candidate, self.tokenizer, self._ends, self._namespace) for job, candidate in chosen
-            ]
-            prompts = self._read([row.job for row in fresh])
-            logits_BV = torch.stack([prompt.logits_V for prompt in prompts])
-            self._advance(fresh, logits_BV, Plan([row.params for row in fresh], logits_BV.device), events)
-            self._place(fresh, prompts)
+    def _choose(self) -> None:
+        """Reserve free slots for waiting candidates, first come first served.
 
-    def _choose(self, events: list[Event]) -> list[tuple[Job, int]]:
-        """Candidates for the free slots, first come first served. A request without room for a token ends here."""
-        chosen: list[tuple[Job, int]] = []
-        free = self.slots - len(self._rows)
-        while self._queue and len(chosen) < free:
+        A group need not fit whole: the prompt at the queue's head stays read while its candidates wait.
+        """
+        while self._queue and len(self._rows) + len(self._entering) < self.slots:
             job = self._queue[0]
-            while job.waiting and not job.dropped and len(chosen) < free:
+            if job.waiting and not job.dropped:
                 candidate = job.waiting.popleft()
                 if job.limit:
-                    chosen.append((job, candidate))
+                    self._entering.append(self._row(job, candidate))
                 else:
-                    events.append(self._finish(job, job.empty_sample(candidate)))
+                    self._finish(job, job.empty_sample(candidate))
             if job.dropped or not job.waiting:
                 self._queue.popleft()
-        return chosen
+        self._kept = self._prompts.get(self._queue[0].request.prompt_ids) if self._queue else None
 
-    def _read(self, jobs: list[Job]) -> list[Prompt]:
-        """The read prompt of every fresh row; a prompt that several of them share is read once."""
-        if not self._share:
-            self._counts["prefill"] += sum(len(job.request.prompt_ids) for job in jobs)
-            return read_prompts(self.model, [job.request.prompt_ids for job in jobs])
-        known = {job.request.prompt_ids: job.prompt for job in jobs if job.prompt is not None}
-        missing = list(
-            dict.fromkeys(job.request.prompt_ids for job in jobs if job.request.prompt_ids not in known)
-        )
-        known.update(zip(missing, read_prompts(self.model, missing), strict=True))
-        self._counts["prefill"] += sum(map(len, missing))
-        self._counts["shared"] += sum(len(job.request.prompt_ids) for job in jobs) - sum(map(len, missing))
-        for job in jobs:
-            # Kept only while candidates of it still wait for a slot.
-            job.prompt = known[job.request.prompt_ids] if job.waiting else None
-        return [known[job.request.prompt_ids] for job in jobs]
+    def _row(self, job: Job, candidate: int) -> Row:
+        """A candidate with its prompt, which all candidates under way share that have the same."""
+        ids = job.request.prompt_ids
+        prompt = self._prompts.get(ids) if self._share else None
+        if prompt is None:
+            prompt = self._prompts[ids] = SharedPrompt(ids)
+        else:
+            self._counts["shared"] += len(ids)
+        return Row(job, candidate, prompt, self.tokenizer, self._ends, self._namespace)
 
-    def _place(self, fresh: list[Row], prompts: list[Prompt]) -> None:
-        """Give the fresh rows that go on a slot, and copy each prompt into its rows' slots at one go."""
-        slots_of: dict[int, tuple[Prompt, list[int]]] = {}
-        for row, prompt in zip(fresh, prompts, strict=True):
-            if row.alive():
-                slots_of.setdefault(id(prompt), (prompt, []))[1].append(len(self._rows))
-                self._rows.append(row)
-        for prompt, slots in slots_of.values():
-            self._cache.write(slots, prompt.kv)
-        self._plan = None
+    def _read(self) -> None:
+        """Read prompts for the reserved slots: one forward's worth, or all of them where no row has to wait for it."""
+        unread = {
+            id(row.prompt): row.prompt for row in self._entering if row.prompt and not row.prompt.ready()
+        }
+        while unread:
+            self._counts["prefill"] += read_some(self.model, list(unread.values()))
+            if self._rows:
+                return
+            unread = {place: prompt for place, prompt in unread.items() if not prompt.ready()}
 
-    def _decode(self, events: list[Event]) -> None:
-        rows = self._rows
-        logits_BV = decode_step(
-            self.model, self._cache, [row.ids[-1] for row in rows], [row.cached for row in rows]
-        )
-        for row in rows:
-            row.cached += 1
+    def _write(self) -> None:
+        """One more token in every row: one forward for those that run, one draw for them and those that enter."""
+        rows, logits = self._rows, []
+        if rows:
+            logits.append(
+                decode_step(
+                    self.model, self._cache, [row.ids[-1] for row in rows], [row.cached for row in rows]
+                )
+            )
+            for row in rows:
+                row.cached += 1
+        logits += self._enter()
+        if not logits:
+            return
+        logits_BV = logits[0] if len(logits) == 1 else torch.cat(logits)
         if self._plan is None:
             self._plan = Plan([row.params for row in rows], logits_BV.device)
-        self._advance(rows, logits_BV, self._plan, events)
+        self._advance(logits_BV, self._plan)
+        self._counts["steps"] += 1
         self._sweep()
 
-    def _advance(self, rows: list[Row], logits_BV: Tensor, plan: Plan, events: list[Event]) -> None:
+    def _enter(self) -> list[Tensor]:
+        """Give the rows whose prompt is read a slot, and return the logits (B, V) at their prompts' ends, if any."""
+        slots_of: dict[int, tuple[PromptKV, list[int]]] = {}
+        logits, still = [], []
+        for row in self._entering:
+            if row.prompt is None or row.prompt.logits_V is None or row.prompt.kv is None:
+                still.append(row)
+                continue
+            slots_of.setdefault(id(row.prompt), (row.prompt.kv, []))[1].append(len(self._rows))
+            self._rows.append(row)
+            logits.append(row.prompt.logits_V)
+            row.prompt = None
+        self._entering = still
+        for kv, slots in slots_of.values():
+            self._cache.write(slots, kv)
+        if not logits:
+            return []
+        self._plan = None
+        return [torch.stack(logits)]
+
+    def _advance(self, logits_BV: Tensor, plan: Plan) -> None:
         """Draw one token for every row and tell what came of it."""
-        uniforms = [row.uniforms.next() for row in rows]
-        drawn = draw(logits_BV, plan, [row.adjustment for row in rows], uniforms)
-        for row, token, logprob, sound in zip(rows, *drawn, strict=True):
+        uniforms = [row.uniforms.next() for row in self._rows]
+        drawn = draw(logits_BV, plan, [row.adjustment for row in self._rows], uniforms)
+        for row, token, logprob, sound in zip(self._rows, *drawn, strict=True):
             row.poisoned = not sound
             if row.job.dropped:
                 continue
             if not sound:
-                events.append(self._fail(row))
+                self._fail(row.job, row.candidate, *INVALID_LOGITS)
                 continue
             self._counts["sampled"] += 1
             text = row.take(token, logprob)
             if row.job.request.stream:
-                events.append(
-                    TokenEvent(
-                        request_id=row.job.request_id,
-                        candidate=row.candidate,
-                        token_id=token,
-                        logprob=logprob,
-                        text=text,
-                    )
-                )
+                self._tell(row, token, logprob, text)
             if row.finish_reason:
-                events.append(self._finish(row.job, row.sample()))
+                self._finish(row.job, row.sample())
 
-    def _finish(self, job: Job, sample: Sample) -> FinishEvent:
-        job.unfinished -= 1
-        if not job.unfinished:
-            del self._jobs[job.request_id]
-        return FinishEvent(request_id=job.request_id, sample=sample, last=not job.unfinished)
-
-    def _fail(self, row: Row) -> ErrorEvent:
-        self.cancel(row.job.request_id)
-        return ErrorEvent(
-            request_id=row.job.request_id,
-            candidate=row.candidate,
-            code="invalid_logits",
-            message="the model gave logits that are not numbers; check its weights, or load it in float32.",
+    def _tell(self, row: Row, token: int, logprob: float, text: str) -> None:
+        """Send a token, unless the row is written again and it was sent the first time."""
+        told = row.job.told
+        if len(row.ids) <= told.get(row.candidate, 0):
+            return
+        told[row.candidate] = len(row.ids)
+        self._events.append(
+            TokenEvent(
+                request_id=row.job.request_id,
+                candidate=row.candidate,
+                token_id=token,
+                logprob=logprob,
+                text=text,
+            )
         )
+
+    def _finish(self, job: Job, sample: Sample) -> None:
+        job.finished.add(sample.candidate)
+        if job.done():
+            del self._jobs[job.request_id]
+        self._events.append(FinishEvent(request_id=job.request_id, sample=sample, last=job.done()))
+
+    def _fail(self, job: Job, candidate: int, code: str, message: str) -> None:
+        self.cancel(job.request_id)
+        self._events.append(
+            ErrorEvent(request_id=job.request_id, candidate=candidate, code=code, message=message)
+        )
+
+    def _restart(self) -> None:
+        """Forget all rows and let their candidates wait again, whatever state an error left them in."""
+        self._rows, self._entering, self._plan, self._kept = [], [], None, None
+        self._cache = SlotCache(self.slots, self._cache.layer_count)
+        for job in self._jobs.values():
+            job.again()
+        self._queue = deque(self._jobs.values())
+
+    def _shrink(self) -> None:
+        """Give up half the slots or, where there is but one, the request that does not fit into it."""
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.slots > 1:
+            self.slots //= 2
+            self._cache = SlotCache(self.slots, self._cache.layer_count)
+        elif self._queue:  # With one slot, the first of the queue was in it.
+            self._fail(self._queue[0], self._queue[0].waiting[0], *OUT_OF_MEMORY)
 
     def _sweep(self) -> None:
         """Free the slots of rows that ended, keeping the used ones together: the last row moves into the gap."""
+        self._entering = [row for row in self._entering if row.alive()]
         for slot in range(len(self._rows) - 1, -1, -1):
             row = self._rows[slot]
             if row.alive():
