@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from inference.engine.cache import PromptKV, SlotCache
 from inference.engine.chat import end_ids
 from inference.engine.checks import Limits
 from inference.engine.forward import (
@@ -42,7 +41,8 @@ from inference.engine.requests import (
     TokenEvent,
 )
 from inference.engine.rows import Job, Row
-from inference.engine.sampling import Plan, draw
+from inference.engine.sampling import draw
+from inference.engine.slots import Slots
 
 INVALID_LOGITS = (
     "invalid_logits",
@@ -73,8 +73,8 @@ class TorchEngine:
         self.model = model
         if device is not None:
             nn.Module.to(model, device)
+        self._modules = list(model.modules())  # to walk the tree at every step would take a twentieth of it
         self.tokenizer = tokenizer
-        self.slots = slots
         self.context = context_length(model)
         self._limits = Limits(vocabulary=vocabulary_size(model), context=self.context)
         # A careless config.json may declare an EOS that the model can't write (GPT-2's 50256 is transformers' default).
@@ -82,17 +82,19 @@ class TorchEngine:
         self._ends = frozenset(token for token in declared if 0 <= token < self._limits.vocabulary)
         self._namespace = seed_namespace
         self._share = share_prompts
-        self._cache = SlotCache(slots, int(model.config.num_hidden_layers))
+        self._slots = Slots(slots, int(model.config.num_hidden_layers))
         self._queue: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
-        self._entering: list[Row] = []  # have a slot reserved, and wait for their prompt to be read
-        self._rows: list[Row] = []  # row i has slot i
         # A prompt lives as long as rows enter with it; `_kept` is that of the queue's head.
         self._prompts: WeakValueDictionary[tuple[int, ...], SharedPrompt] = WeakValueDictionary()
         self._kept: SharedPrompt | None = None
         self._events: list[Event] = []
-        self._plan: Plan | None = None
         self._counts = {"requests": 0, "steps": 0, "sampled": 0, "prefill": 0, "shared": 0}
+
+    @property
+    def slots(self) -> int:
+        """Sequences decoded at once; fewer than at first where memory ran out."""
+        return self._slots.count
 
     def submit(self, request: SampleRequest) -> str:
         """Queue a request and return its id. Raises ValueError, naming the field, for what can't be sampled."""
@@ -107,8 +109,8 @@ class TorchEngine:
 
     def cancel(self, request_id: str) -> None:
         """Drop a request before the next step; it sends no further events. Unknown and finished ids are ignored."""
-        if (job := self._jobs.pop(request_id, None)) is not None:
-            job.dropped = True
+        self._drop(request_id)
+        self._events = [event for event in self._events if event.request_id != request_id]
 
     def step(self) -> list[Event]:
         """Free what was cancelled, fill free slots, and write one more token in every row.
@@ -116,35 +118,36 @@ class TorchEngine:
         Where memory runs out, half the slots are given up and all unfinished candidates start again from their seeds. After
         any other error they wait likewise. Events of candidates that were finished before it come with this step or the next.
         """
-        short = False
+        slots, short = self.slots, False
         try:
-            with evaluating(self.model):
-                self._sweep()
+            with evaluating(self._modules):
+                self._slots.sweep()
                 self._choose()
                 self._read()
                 self._write()
         except Exception as error:
-            self._restart()
-            if not is_out_of_memory(error):
+            short = is_out_of_memory(error)
+            self._restart(max(1, slots // 2) if short else slots)
+            if not short:
                 raise
-            short = True
         if short:  # Out here the error is gone, and with it the tensors that its traceback held.
-            self._shrink()
+            self._after_shortage(slots)
         events, self._events = self._events, []
         return events
 
     def busy(self) -> bool:
         """Whether a step would find something to do."""
-        return bool(self._jobs or self._rows or self._events)
+        return bool(self._jobs or self._slots.rows or self._events)
 
     def stats(self) -> EngineStats:
         """What the engine holds and has done."""
         counts = self._counts
         return EngineStats(
             slots=self.slots,
-            running=len(self._rows),
-            waiting=sum(len(job.waiting) for job in self._queue if not job.dropped) + len(self._entering),
-            kv_bytes=self._cache.bytes(),
+            running=len(self._slots.rows),
+            waiting=sum(len(job.waiting) for job in self._queue if not job.dropped)
+            + len(self._slots.entering),
+            kv_bytes=self._slots.cache.bytes(),
             steps=counts["steps"],
             sampled_tokens=counts["sampled"],
             prefill_tokens=counts["prefill"],
@@ -173,7 +176,7 @@ class TorchEngine:
         finally:
             for request_id in places:
                 self.cancel(request_id)
-            self._sweep()
+            self._slots.sweep()
         samples = [
             [got[c] for c in request.wanted() if c in got]
             for request, got in zip(requests, found, strict=True)
@@ -186,7 +189,7 @@ class TorchEngine:
         """Teacher-forced log-probabilities of (prompt ids, completion ids), in nats: raw logits, temperature 1."""
         for place, (prompt, completion) in enumerate(items):
             self._limits.check_item(f"items[{place}]", prompt, completion)
-        with evaluating(self.model):
+        with evaluating(self._modules):
             return score_items(self.model, items)
 
     def _choose(self) -> None:
@@ -194,12 +197,12 @@ class TorchEngine:
 
         A group need not fit whole: the prompt at the queue's head stays read while its candidates wait.
         """
-        while self._queue and len(self._rows) + len(self._entering) < self.slots:
+        while self._queue and self._slots.free():
             job = self._queue[0]
             if job.waiting and not job.dropped:
                 candidate = job.waiting.popleft()
                 if job.limit:
-                    self._entering.append(self._row(job, candidate))
+                    self._slots.entering.append(self._row(job, candidate))
                 else:
                     self._finish(job, job.empty_sample(candidate))
             if job.dropped or not job.waiting:
@@ -218,61 +221,35 @@ class TorchEngine:
 
     def _read(self) -> None:
         """Read prompts for the reserved slots: one forward's worth, or all of them where no row has to wait for it."""
-        unread = {
-            id(row.prompt): row.prompt for row in self._entering if row.prompt and not row.prompt.ready()
-        }
-        while unread:
-            self._counts["prefill"] += read_some(self.model, list(unread.values()))
-            if self._rows:
+        while unread := self._slots.unread():
+            self._counts["prefill"] += read_some(self.model, unread)
+            if self._slots.rows:
                 return
-            unread = {place: prompt for place, prompt in unread.items() if not prompt.ready()}
 
     def _write(self) -> None:
         """One more token in every row: one forward for those that run, one draw for them and those that enter."""
-        rows, logits = self._rows, []
-        if rows:
-            logits.append(
-                decode_step(
-                    self.model, self._cache, [row.ids[-1] for row in rows], [row.cached for row in rows]
-                )
-            )
-            for row in rows:
+        running = list(self._slots.rows)
+        if running:
+            tokens, lengths = [row.ids[-1] for row in running], [row.cached for row in running]
+            logits_BV = decode_step(self.model, self._slots.cache, tokens, lengths)
+            for row in running:
                 row.cached += 1
-        logits += self._enter()
-        if not logits:
-            return
-        logits_BV = logits[0] if len(logits) == 1 else torch.cat(logits)
-        if self._plan is None:
-            self._plan = Plan([row.params for row in rows], logits_BV.device)
-        self._advance(logits_BV, self._plan)
-        self._counts["steps"] += 1
-        self._sweep()
+        if entered := self._slots.enter():
+            fresh_BV = torch.stack(entered)
+            logits_BV = torch.cat([logits_BV, fresh_BV]) if running else fresh_BV
+        if self._slots.rows:
+            self._advance(logits_BV)
+            self._counts["steps"] += 1
+            self._slots.sweep()
 
-    def _enter(self) -> list[Tensor]:
-        """Give the rows whose prompt is read a slot, and return the logits (B, V) at their prompts' ends, if any."""
-        slots_of: dict[int, tuple[PromptKV, list[int]]] = {}
-        logits, still = [], []
-        for row in self._entering:
-            if row.prompt is None or row.prompt.logits_V is None or row.prompt.kv is None:
-                still.append(row)
-                continue
-            slots_of.setdefault(id(row.prompt), (row.prompt.kv, []))[1].append(len(self._rows))
-            self._rows.append(row)
-            logits.append(row.prompt.logits_V)
-            row.prompt = None
-        self._entering = still
-        for kv, slots in slots_of.values():
-            self._cache.write(slots, kv)
-        if not logits:
-            return []
-        self._plan = None
-        return [torch.stack(logits)]
-
-    def _advance(self, logits_BV: Tensor, plan: Plan) -> None:
+    def _advance(self, logits_BV: Tensor) -> None:
         """Draw one token for every row and tell what came of it."""
-        uniforms = [row.uniforms.next() for row in self._rows]
-        drawn = draw(logits_BV, plan, [row.adjustment for row in self._rows], uniforms)
-        for row, token, logprob, sound in zip(self._rows, *drawn, strict=True):
+        rows = self._slots.rows
+        uniforms = [row.uniforms.next() for row in rows]
+        drawn = draw(
+            logits_BV, self._slots.plan(logits_BV.device), [row.adjustment for row in rows], uniforms
+        )
+        for row, token, logprob, sound in zip(rows, *drawn, strict=True):
             row.poisoned = not sound
             if row.job.dropped:
                 continue
@@ -302,6 +279,10 @@ class TorchEngine:
             )
         )
 
+    def _drop(self, request_id: str) -> None:
+        if (job := self._jobs.pop(request_id, None)) is not None:
+            job.dropped = True
+
     def _finish(self, job: Job, sample: Sample) -> None:
         job.finished.add(sample.candidate)
         if job.done():
@@ -309,43 +290,24 @@ class TorchEngine:
         self._events.append(FinishEvent(request_id=job.request_id, sample=sample, last=job.done()))
 
     def _fail(self, job: Job, candidate: int, code: str, message: str) -> None:
-        self.cancel(job.request_id)
+        self._drop(job.request_id)
         self._events.append(
             ErrorEvent(request_id=job.request_id, candidate=candidate, code=code, message=message)
         )
 
-    def _restart(self) -> None:
-        """Forget all rows and let their candidates wait again, whatever state an error left them in."""
-        self._rows, self._entering, self._plan, self._kept = [], [], None, None
-        self._cache = SlotCache(self.slots, self._cache.layer_count)
+    def _after_shortage(self, slots: int) -> None:
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if slots == 1 and self._queue:  # It was alone: the first of the queue, which came first.
+            self._fail(self._queue[0], self._queue[0].waiting[0], *OUT_OF_MEMORY)
+
+    def _restart(self, slots: int) -> None:
+        """Let the candidates of all rows wait again, for `slots` slots, whatever state an error left the rows in."""
+        self._slots.clear(slots)
+        self._kept = None
         for job in self._jobs.values():
             job.again()
         self._queue = deque(self._jobs.values())
-
-    def _shrink(self) -> None:
-        """Give up half the slots or, where there is but one, the request that does not fit into it."""
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.slots > 1:
-            self.slots //= 2
-            self._cache = SlotCache(self.slots, self._cache.layer_count)
-        elif self._queue:  # With one slot, the first of the queue was in it.
-            self._fail(self._queue[0], self._queue[0].waiting[0], *OUT_OF_MEMORY)
-
-    def _sweep(self) -> None:
-        """Free the slots of rows that ended, keeping the used ones together: the last row moves into the gap."""
-        self._entering = [row for row in self._entering if row.alive()]
-        for slot in range(len(self._rows) - 1, -1, -1):
-            row = self._rows[slot]
-            if row.alive():
-                continue
-            if row.poisoned:
-                self._cache.wipe(slot)
-            last = self._rows.pop()
-            if last is not row:
-                self._cache.move(len(self._rows), slot, last.cached)
-                self._rows[slot] = last
-            self._plan = None
 
 
 def _declared_ends(model: PreTrainedModel) -> frozenset[int]:
