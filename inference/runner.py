@@ -213,7 +213,11 @@ class _Sampling:
             while self.waiting or self.running:
                 self._look()
                 self._feed()
-                self._take(self.engine.step())
+                slots = self.engine.slots
+                events = self.engine.step()
+                if self.engine.slots < slots:
+                    log.warning("memory_ran_out", job=str(self.claim.job.pk), slots=self.engine.slots)
+                self._take(events)
         finally:
             for request_id in self.running:
                 self.engine.cancel(request_id)

@@ -9,20 +9,23 @@ from inference.engine.config import SamplingParams
 from inference.engine.requests import SampleRequest
 from tests.inference.engine.support import EOS, Make, plain_logits, requests_of
 
-DRAWS = 4000
+DRAWS = 3000
 
 
 def next_token(model: Any, request: SampleRequest, ids: tuple[int, ...]) -> dict[int, float]:
-    """Probability of every token that may follow, by the formulas of SamplingParams, token by token."""
+    """Probability of every token that may follow, by the formulas of SamplingParams."""
     params = request.params
     logits = plain_logits(model, [*request.prompt_ids, *ids]).double().numpy().copy()
-    for token in range(len(logits)):
-        count, x = ids.count(token), float(logits[token]) + params.logit_bias.get(token, 0.0)
-        if count or token in request.prompt_ids:
-            x = x / params.repetition_penalty if x > 0 else x * params.repetition_penalty
-        x -= count * params.frequency_penalty + (count > 0) * params.presence_penalty
-        banned = token == EOS and len(ids) < params.min_tokens
-        logits[token] = -np.inf if banned else x / params.temperature
+    for token, bias in params.logit_bias.items():
+        logits[token] += bias
+    for token in {*request.prompt_ids, *ids}:
+        rate = params.repetition_penalty
+        logits[token] = logits[token] / rate if logits[token] > 0 else logits[token] * rate
+    for token in set(ids):
+        logits[token] -= ids.count(token) * params.frequency_penalty + params.presence_penalty
+    if len(ids) < params.min_tokens:
+        logits[EOS] = -np.inf
+    logits /= params.temperature
     return kept(np.exp(logits - logits.max()), params)
 
 

@@ -41,7 +41,7 @@ def test_stop_strings_are_found_across_tokens(
             assert cut.finish_reason == ("stop" if ends else "length")
             assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
             hits += bool(ends)
-    assert hits > 6
+    assert hits > 3
 
 
 def bytes_of(text: str) -> list[str]:
