@@ -173,7 +173,7 @@ def with_generate(model: Any, jobs: list[Job], temperature: float, *, by_length:
 
 def with_manager(model: Any, jobs: list[Job], temperature: float) -> Tokens:
     """transformers' continuous batching: it shares whole pages of equal prompts, and takes a limit for each request."""
-    settings = GenerationConfig(
+    settings = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True, temperature=temperature, top_k=0, top_p=1.0, eos_token_id=-1, max_new_tokens=250
     )
     pages = sum(-(-(len(job.prompt) + 250) // 32) * len(job.limits) for job in jobs)

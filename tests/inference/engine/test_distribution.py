@@ -32,7 +32,8 @@ def next_token(model: Any, request: SampleRequest, ids: tuple[int, ...]) -> dict
 def kept(weights: np.ndarray, params: SamplingParams) -> dict[int, float]:
     """top_k, then the smallest set that reaches top_p of what is left, then min_p of the most likely; normalised."""
     order = [int(i) for i in np.argsort(-weights)][: params.top_k or None]
-    total, mass, nucleus = sum(weights[i] for i in order), 0.0, []
+    total, mass = sum(weights[i] for i in order), 0.0
+    nucleus: list[int] = []
     for token in order:
         if nucleus and mass >= params.top_p * total:
             break
@@ -45,7 +46,8 @@ def kept(weights: np.ndarray, params: SamplingParams) -> dict[int, float]:
 
 def completions(model: Any, request: SampleRequest) -> dict[tuple[int, ...], float]:
     """Probability of every completion that can come; beginnings rarer than one draw in 50,000 are not followed."""
-    open_, done = {(): 1.0}, {}
+    open_: dict[tuple[int, ...], float] = {(): 1.0}
+    done: dict[tuple[int, ...], float] = {}
     while open_:
         ids, p = open_.popitem()
         for token, q in next_token(model, request, ids).items():

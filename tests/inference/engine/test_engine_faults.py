@@ -26,19 +26,19 @@ class SmallMemory(GPT2LMHeadModel):
     """A model on a device where `rows` sequences, or a prompt of `prompt` tokens, are all that fits."""
 
     rows, prompt, tight_after, forwards = 10_000, 10_000, 0, 0
-    cuda = True
+    on_cuda = True
 
     def forward(self, input_ids: Any = None, position_ids: Any = None, **rest: Any) -> Any:  # type: ignore[override]
         self.forwards += 1
         full = input_ids.shape[0] > self.rows or input_ids.shape[1] > self.prompt
         if full and self.forwards > self.tight_after:
-            if self.cuda:
+            if self.on_cuda:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             torch.empty(1 << 60)  # the CPU allocator's own error
         return super().forward(input_ids=input_ids, position_ids=position_ids, **rest)
 
 
-def small(model: Any, **limits: Any) -> SmallMemory:
+def small(model: Any, **limits: Any) -> Any:
     made: Any = SmallMemory(model.config)
     made.load_state_dict(model.state_dict())
     for name, value in limits.items():
@@ -77,7 +77,7 @@ def test_where_memory_runs_out_half_the_slots_say_the_same(gpt2: Any, engine_of:
     requests = requests_of([9, 30, 12, 9, 5], n=4, logit_bias={4: 3.0})
     wanted = ids_of(engine_of(gpt2).generate(requests))
     # From the 13th forward on only three rows fit: some candidates are finished by then, most are under way.
-    engine = engine_of(small(gpt2, rows=3, tight_after=12, cuda=cuda), slots=16)
+    engine = engine_of(small(gpt2, rows=3, tight_after=12, on_cuda=cuda), slots=16)
     names = [engine.submit(request) for request in requests]
     events = run_on(engine, names)
     early = [e for e in events[: len(events) // 2] if isinstance(e, FinishEvent)]
