@@ -118,20 +118,22 @@ class TorchEngine:
         Where memory runs out, half the slots are given up and all unfinished candidates start again from their seeds. After
         any other error they wait likewise. Events of candidates that were finished before it come with this step or the next.
         """
-        slots, short = self.slots, False
+        whole = False
         try:
             with evaluating(self._modules):
                 self._slots.sweep()
                 self._choose()
                 self._read()
                 self._write()
-        except Exception as error:
-            short = is_out_of_memory(error)
-            self._restart(max(1, slots // 2) if short else slots)
-            if not short:
+            whole = True
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 raise
-        if short:  # Out here the error is gone, and with it the tensors that its traceback held.
-            self._after_shortage(slots)
+        finally:
+            if not whole:
+                self._restart()
+        if not whole:  # Out here the error is gone, and with it the tensors that its traceback held.
+            self._shrink()
         events, self._events = self._events, []
         return events
 
@@ -295,19 +297,22 @@ class TorchEngine:
             ErrorEvent(request_id=job.request_id, candidate=candidate, code=code, message=message)
         )
 
-    def _after_shortage(self, slots: int) -> None:
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if slots == 1 and self._queue:  # It was alone: the first of the queue, which came first.
-            self._fail(self._queue[0], self._queue[0].waiting[0], *OUT_OF_MEMORY)
-
-    def _restart(self, slots: int) -> None:
-        """Let the candidates of all rows wait again, for `slots` slots, whatever state an error left the rows in."""
-        self._slots.clear(slots)
+    def _restart(self) -> None:
+        """Let the candidates of all rows wait again, whatever state an error left the rows in."""
+        self._slots.clear(self.slots)
         self._kept = None
         for job in self._jobs.values():
             job.again()
         self._queue = deque(self._jobs.values())
+
+    def _shrink(self) -> None:
+        """Give up half the slots or, where there is but one, the request that does not fit into it."""
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.slots > 1:
+            self._slots.clear(self.slots // 2)
+        elif self._queue:  # It was alone, and it was the first.
+            self._fail(self._queue[0], self._queue[0].waiting[0], *OUT_OF_MEMORY)
 
 
 def _declared_ends(model: PreTrainedModel) -> frozenset[int]:
