@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) -m config.bootstrap
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 up: ## Start everything and print the address with one-time sign-in links (HOST=, PORT= to change)
 	@$(RUN) up
@@ -26,6 +26,9 @@ demo: ## A whole round by simulated labelers over the REST API; ends with a tabl
 bench: ## The measured rows: first start, second start, link to first ranking
 	@$(RUN) bench
 
+bench-sampling: ## Bulk sampling against transformers, one table (OPTIONS="--quick" for two minutes)
+	@$(RUN) bench-sampling $(OPTIONS)
+
 fmt: ## Format Python and TypeScript
 	@$(RUN) fmt
 
@@ -35,4 +38,4 @@ schema: ## Write docs/openapi.json and the TypeScript types from the code
 clean: ## Remove what was built here (never the data; `make up` says where that is)
 	@$(RUN) clean
 
-.PHONY: help up link stop test check demo bench fmt schema clean
+.PHONY: help up link stop test check demo bench bench-sampling fmt schema clean

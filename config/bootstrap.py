@@ -37,6 +37,7 @@ NEEDS = {
     "check": ("dev", "modules"),
     "demo": ("dev", "pages"),
     "bench": ("dev", "pages", "browser"),
+    "bench-sampling": ("dev",),
     "fmt": ("dev", "modules"),
     "schema": ("dev", "modules"),
     "clean": (),

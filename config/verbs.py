@@ -41,6 +41,8 @@ def main(verb: str, options: list[str]) -> None:
         {"check": check.check, "fmt": check.fmt, "schema": check.schema}[verb]()
     elif verb == "bench":
         replace("python", "-m", "benchmarks", *options)
+    elif verb.startswith("bench-"):
+        replace("python", "-m", f"benchmarks.{verb.removeprefix('bench-')}", *options)
     elif verb == "demo":
         replace("python", "-m", "benchmarks.demo", *options)
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import structlog
@@ -43,6 +43,10 @@ class SamplingFailed(Exception):
 
 class Cancelled(Exception):
     """Somebody asked for the job to stop."""
+
+
+class Stopping(Exception):
+    """Somebody asked for the sampler to stop."""
 
 
 class LoadedVersions:
@@ -130,23 +134,34 @@ class Heartbeat:
             connection.close()  # Each thread has its own.
 
 
-def run_job(job_id: UUID, *, loaded: LoadedVersions = LOADED) -> None:
-    """Do a sampling job to its end, unless somebody else holds it or it is over: exactly n completions each."""
+def run_job(
+    job_id: UUID, *, loaded: LoadedVersions = LOADED, stopping: threading.Event | None = None
+) -> None:
+    """Do a sampling job to its end, unless somebody else holds it or it is over: exactly n completions each.
+
+    Once `stopping` is set, the job goes back to the queue before the engine's next step, with what was written kept.
+    """
+    stopping = stopping or threading.Event()
+    if stopping.is_set():
+        return  # Still queued: the control loop rings for it again.
     claim = claims.claim_job(job_id)
     if claim is None:
         log.info("nothing_to_claim", job=str(job_id))
         return
     with Heartbeat(claim) as heartbeat:
         try:
-            _do(claim, heartbeat, loaded)
+            _do(claim, heartbeat, loaded, stopping)
         except FenceLost:
             log.warning("fence_lost", job=str(job_id), fence=claim.fence)
 
 
-def _do(claim: Claim, heartbeat: Heartbeat, loaded: LoadedVersions) -> None:
+def _do(claim: Claim, heartbeat: Heartbeat, loaded: LoadedVersions, stopping: threading.Event) -> None:
     try:
-        _Sampling(claim, heartbeat, loaded.engine(claim.job.version)).run()
+        _Sampling(claim, heartbeat, loaded.engine(claim.job.version), stopping).run()
         claims.finish_job(claim)
+    except Stopping:
+        claims.give_back(claim)
+        log.info("job_given_back", job=str(claim.job.pk))
     except Cancelled:
         claims.stop_cancelled(claim)
     except SamplingFailed as error:
@@ -176,10 +191,13 @@ class _Prompt:
 class _Sampling:
     """One job in one engine: keeps its slots fed, and writes each request when its last candidate is there."""
 
-    def __init__(self, claim: Claim, heartbeat: Heartbeat, engine: TorchEngine) -> None:
+    def __init__(
+        self, claim: Claim, heartbeat: Heartbeat, engine: TorchEngine, stopping: threading.Event
+    ) -> None:
         self.claim = claim
         self.heartbeat = heartbeat
         self.engine = engine
+        self.stopping = stopping
         self.params = SamplingParams.from_json(claim.job.params)
         self.waiting: deque[_Prompt] = deque()
         self.running: dict[str, _Prompt] = {}  # by the engine's request id
@@ -187,7 +205,7 @@ class _Sampling:
         self.started = self.next_look = time.monotonic()
 
     def run(self) -> None:
-        """Raises SamplingFailed, Cancelled or FenceLost; the engine is left empty in any case."""
+        """Raises SamplingFailed, Cancelled, Stopping or FenceLost; the engine is left empty in any case."""
         # Long prompts first: rows of like length run together, and short ones fill the tail.
         prompts = [self._read(row) for row in claims.missing_requests(self.claim)]
         self.waiting.extend(sorted(prompts, key=lambda prompt: -len(prompt.prompt_ids)))
@@ -195,8 +213,11 @@ class _Sampling:
             while self.waiting or self.running:
                 self._look()
                 self._feed()
-                for event in self.engine.step():
-                    self._take(event)
+                slots = self.engine.slots
+                events = self.engine.step()
+                if self.engine.slots < slots:
+                    log.warning("memory_ran_out", job=str(self.claim.job.pk), slots=self.engine.slots)
+                self._take(events)
         finally:
             for request_id in self.running:
                 self.engine.cancel(request_id)
@@ -210,6 +231,8 @@ class _Sampling:
     def _look(self) -> None:
         if self.heartbeat.lost.is_set():
             raise FenceLost
+        if self.stopping.is_set():
+            raise Stopping
         if time.monotonic() >= self.next_look:
             self.next_look = time.monotonic() + LOOK_EVERY_SECONDS
             if claims.cancel_wanted(self.claim):
@@ -236,20 +259,23 @@ class _Sampling:
         except ValueError as error:
             raise SamplingFailed(f"Prompt {prompt.row.key[:12]} cannot be sampled: {error}") from error
 
-    def _take(self, event: Any) -> None:
-        prompt = self.running.get(event.request_id)
-        if prompt is None:
-            return
-        if isinstance(event, engine_requests.ErrorEvent):
-            raise SamplingFailed(
-                f"Sampling prompt {prompt.row.key[:12]} failed ({event.code}): {event.message}"
-            )
-        if isinstance(event, engine_requests.FinishEvent):
-            prompt.samples[event.sample.candidate] = event.sample
-            self.tokens += len(event.sample.token_ids)
-            if event.last:
-                del self.running[event.request_id]
-                self._settle(prompt)
+    def _take(self, events: list[engine_requests.Event]) -> None:
+        """Keep what was finished, all of it, and only then fail for what could not be."""
+        failed = ""
+        for event in events:
+            prompt = self.running.get(event.request_id)
+            if prompt is None:
+                continue
+            if isinstance(event, engine_requests.ErrorEvent):
+                failed = failed or f"{prompt.row.key[:12]} failed ({event.code}): {event.message}"
+            elif isinstance(event, engine_requests.FinishEvent):
+                prompt.samples[event.sample.candidate] = event.sample
+                self.tokens += len(event.sample.token_ids)
+                if event.last:
+                    del self.running[event.request_id]
+                    self._settle(prompt)
+        if failed:
+            raise SamplingFailed(f"Sampling prompt {failed}")
 
     def _settle(self, prompt: _Prompt) -> None:
         """Write the request, or draw further candidates where texts read alike."""

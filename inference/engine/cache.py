@@ -78,6 +78,7 @@ class SlotCache(Cache):
         self.slot_layers = [SlotLayer(slots) for _ in range(layers)]
         super().__init__(layers=list(self.slot_layers))
         self.slots = slots
+        self.layer_count = layers
         self.capacity = 0
 
     def write(self, slots: Sequence[int], prompt: PromptKV) -> None:

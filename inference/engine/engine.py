@@ -13,23 +13,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from inference.engine.cache import SlotCache
 from inference.engine.chat import end_ids
 from inference.engine.checks import Limits
 from inference.engine.forward import (
-    Prompt,
     context_length,
     decode_step,
     evaluating,
-    read_prompts,
+    is_out_of_memory,
     score_items,
     vocabulary_size,
 )
+from inference.engine.reading import SharedPrompt, read_some
 from inference.engine.requests import (
     EngineError,
     EngineStats,
@@ -41,7 +41,17 @@ from inference.engine.requests import (
     TokenEvent,
 )
 from inference.engine.rows import Job, Row
-from inference.engine.sampling import Plan, draw
+from inference.engine.sampling import draw
+from inference.engine.slots import Slots
+
+INVALID_LOGITS = (
+    "invalid_logits",
+    "the model gave logits that are not numbers; check its weights, or load it in float32.",
+)
+OUT_OF_MEMORY = (
+    "out_of_memory",
+    "the prompt and its answer do not fit into memory, even alone; shorten the prompt or lower max_tokens.",
+)
 
 
 class TorchEngine:
@@ -63,8 +73,8 @@ class TorchEngine:
         self.model = model
         if device is not None:
             nn.Module.to(model, device)
+        self._modules = list(model.modules())  # to walk the tree at every step would take a twentieth of it
         self.tokenizer = tokenizer
-        self.slots = slots
         self.context = context_length(model)
         self._limits = Limits(vocabulary=vocabulary_size(model), context=self.context)
         # A careless config.json may declare an EOS that the model can't write (GPT-2's 50256 is transformers' default).
@@ -72,12 +82,19 @@ class TorchEngine:
         self._ends = frozenset(token for token in declared if 0 <= token < self._limits.vocabulary)
         self._namespace = seed_namespace
         self._share = share_prompts
-        self._cache = SlotCache(slots, int(model.config.num_hidden_layers))
+        self._slots = Slots(slots, int(model.config.num_hidden_layers))
         self._queue: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
-        self._rows: list[Row] = []  # row i has slot i
-        self._plan: Plan | None = None
+        # A prompt lives as long as rows enter with it; `_kept` is that of the queue's head.
+        self._prompts: WeakValueDictionary[tuple[int, ...], SharedPrompt] = WeakValueDictionary()
+        self._kept: SharedPrompt | None = None
+        self._events: list[Event] = []
         self._counts = {"requests": 0, "steps": 0, "sampled": 0, "prefill": 0, "shared": 0}
+
+    @property
+    def slots(self) -> int:
+        """Sequences decoded at once; fewer than at first where memory ran out."""
+        return self._slots.count
 
     def submit(self, request: SampleRequest) -> str:
         """Queue a request and return its id. Raises ValueError, naming the field, for what can't be sampled."""
@@ -92,32 +109,47 @@ class TorchEngine:
 
     def cancel(self, request_id: str) -> None:
         """Drop a request before the next step; it sends no further events. Unknown and finished ids are ignored."""
-        if (job := self._jobs.pop(request_id, None)) is not None:
-            job.dropped = True
+        self._drop(request_id)
+        self._events = [event for event in self._events if event.request_id != request_id]
 
     def step(self) -> list[Event]:
-        """Free what was cancelled, fill free slots, and write one more token in every row."""
-        events: list[Event] = []
-        with evaluating(self.model):
-            self._sweep()
-            self._admit(events)
-            if self._rows:
-                self._decode(events)
-                self._counts["steps"] += 1
+        """Free what was cancelled, fill free slots, and write one more token in every row.
+
+        Where memory runs out, half the slots are given up and all unfinished candidates start again from their seeds. After
+        any other error they wait likewise. Events of candidates that were finished before it come with this step or the next.
+        """
+        whole = False
+        try:
+            with evaluating(self._modules):
+                self._slots.sweep()
+                self._choose()
+                self._read()
+                self._write()
+            whole = True
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        finally:
+            if not whole:
+                self._restart()
+        if not whole:  # Out here the error is gone, and with it the tensors that its traceback held.
+            self._shrink()
+        events, self._events = self._events, []
         return events
 
     def busy(self) -> bool:
         """Whether a step would find something to do."""
-        return bool(self._jobs or self._rows)
+        return bool(self._jobs or self._slots.rows or self._events)
 
     def stats(self) -> EngineStats:
         """What the engine holds and has done."""
         counts = self._counts
         return EngineStats(
             slots=self.slots,
-            running=len(self._rows),
-            waiting=sum(len(job.waiting) for job in self._queue if not job.dropped),
-            kv_bytes=self._cache.bytes(),
+            running=len(self._slots.rows),
+            waiting=sum(len(job.waiting) for job in self._queue if not job.dropped)
+            + len(self._slots.entering),
+            kv_bytes=self._slots.cache.bytes(),
             steps=counts["steps"],
             sampled_tokens=counts["sampled"],
             prefill_tokens=counts["prefill"],
@@ -146,7 +178,7 @@ class TorchEngine:
         finally:
             for request_id in places:
                 self.cancel(request_id)
-            self._sweep()
+            self._slots.sweep()
         samples = [
             [got[c] for c in request.wanted() if c in got]
             for request, got in zip(requests, found, strict=True)
@@ -159,134 +191,128 @@ class TorchEngine:
         """Teacher-forced log-probabilities of (prompt ids, completion ids), in nats: raw logits, temperature 1."""
         for place, (prompt, completion) in enumerate(items):
             self._limits.check_item(f"items[{place}]", prompt, completion)
-        with evaluating(self.model):
+        with evaluating(self._modules):
             return score_items(self.model, items)
 
-    def _admit(self, events: list[Event]) -> None:
-        """Move waiting candidates into free slots until either runs out."""
-        # Rows may finish with their first token, so slots can be free again after a pass.
-        while self._queue and len(self._rows) < self.slots:
-            chosen = self._choose(events)
-            if not chosen:
-                return
-            fresh = [
-                Row(job, candidate, self.tokenizer, self._ends, self._namespace) for job, candidate in chosen
-            ]
-            prompts = self._read([row.job for row in fresh])
-            logits_BV = torch.stack([prompt.logits_V for prompt in prompts])
-            self._advance(fresh, logits_BV, Plan([row.params for row in fresh], logits_BV.device), events)
-            self._place(fresh, prompts)
+    def _choose(self) -> None:
+        """Reserve free slots for waiting candidates, first come first served.
 
-    def _choose(self, events: list[Event]) -> list[tuple[Job, int]]:
-        """Candidates for the free slots, first come first served. A request without room for a token ends here."""
-        chosen: list[tuple[Job, int]] = []
-        free = self.slots - len(self._rows)
-        while self._queue and len(chosen) < free:
+        A group need not fit whole: the prompt at the queue's head stays read while its candidates wait.
+        """
+        while self._queue and self._slots.free():
             job = self._queue[0]
-            while job.waiting and not job.dropped and len(chosen) < free:
+            if job.waiting and not job.dropped:
                 candidate = job.waiting.popleft()
                 if job.limit:
-                    chosen.append((job, candidate))
+                    self._slots.entering.append(self._row(job, candidate))
                 else:
-                    events.append(self._finish(job, job.empty_sample(candidate)))
+                    self._finish(job, job.empty_sample(candidate))
             if job.dropped or not job.waiting:
                 self._queue.popleft()
-        return chosen
+        self._kept = self._prompts.get(self._queue[0].request.prompt_ids) if self._queue else None
 
-    def _read(self, jobs: list[Job]) -> list[Prompt]:
-        """The read prompt of every fresh row; a prompt that several of them share is read once."""
-        if not self._share:
-            self._counts["prefill"] += sum(len(job.request.prompt_ids) for job in jobs)
-            return read_prompts(self.model, [job.request.prompt_ids for job in jobs])
-        known = {job.request.prompt_ids: job.prompt for job in jobs if job.prompt is not None}
-        missing = list(
-            dict.fromkeys(job.request.prompt_ids for job in jobs if job.request.prompt_ids not in known)
-        )
-        known.update(zip(missing, read_prompts(self.model, missing), strict=True))
-        self._counts["prefill"] += sum(map(len, missing))
-        self._counts["shared"] += sum(len(job.request.prompt_ids) for job in jobs) - sum(map(len, missing))
-        for job in jobs:
-            # Kept only while candidates of it still wait for a slot.
-            job.prompt = known[job.request.prompt_ids] if job.waiting else None
-        return [known[job.request.prompt_ids] for job in jobs]
+    def _row(self, job: Job, candidate: int) -> Row:
+        """A candidate with its prompt, which all candidates under way share that have the same."""
+        ids = job.request.prompt_ids
+        prompt = self._prompts.get(ids) if self._share else None
+        if prompt is None:
+            prompt = self._prompts[ids] = SharedPrompt(ids)
+        else:
+            self._counts["shared"] += len(ids)
+        return Row(job, candidate, prompt, self.tokenizer, self._ends, self._namespace)
 
-    def _place(self, fresh: list[Row], prompts: list[Prompt]) -> None:
-        """Give the fresh rows that go on a slot, and copy each prompt into its rows' slots at one go."""
-        slots_of: dict[int, tuple[Prompt, list[int]]] = {}
-        for row, prompt in zip(fresh, prompts, strict=True):
-            if row.alive():
-                slots_of.setdefault(id(prompt), (prompt, []))[1].append(len(self._rows))
-                self._rows.append(row)
-        for prompt, slots in slots_of.values():
-            self._cache.write(slots, prompt.kv)
-        self._plan = None
+    def _read(self) -> None:
+        """Read prompts for the reserved slots: one forward's worth, or all of them where no row has to wait for it."""
+        while unread := self._slots.unread():
+            self._counts["prefill"] += read_some(self.model, unread)
+            if self._slots.rows:
+                return
 
-    def _decode(self, events: list[Event]) -> None:
-        rows = self._rows
-        logits_BV = decode_step(
-            self.model, self._cache, [row.ids[-1] for row in rows], [row.cached for row in rows]
-        )
-        for row in rows:
-            row.cached += 1
-        if self._plan is None:
-            self._plan = Plan([row.params for row in rows], logits_BV.device)
-        self._advance(rows, logits_BV, self._plan, events)
-        self._sweep()
+    def _write(self) -> None:
+        """One more token in every row: one forward for those that run, one draw for them and those that enter."""
+        running = list(self._slots.rows)
+        if running:
+            tokens, lengths = [row.ids[-1] for row in running], [row.cached for row in running]
+            logits_BV = decode_step(self.model, self._slots.cache, tokens, lengths)
+            for row in running:
+                row.cached += 1
+        if entered := self._slots.enter():
+            fresh_BV = torch.stack(entered)
+            logits_BV = torch.cat([logits_BV, fresh_BV]) if running else fresh_BV
+        if self._slots.rows:
+            self._advance(logits_BV)
+            self._counts["steps"] += 1
+            self._slots.sweep()
 
-    def _advance(self, rows: list[Row], logits_BV: Tensor, plan: Plan, events: list[Event]) -> None:
+    def _advance(self, logits_BV: Tensor) -> None:
         """Draw one token for every row and tell what came of it."""
+        rows = self._slots.rows
         uniforms = [row.uniforms.next() for row in rows]
-        drawn = draw(logits_BV, plan, [row.adjustment for row in rows], uniforms)
+        drawn = draw(
+            logits_BV, self._slots.plan(logits_BV.device), [row.adjustment for row in rows], uniforms
+        )
         for row, token, logprob, sound in zip(rows, *drawn, strict=True):
             row.poisoned = not sound
             if row.job.dropped:
                 continue
             if not sound:
-                events.append(self._fail(row))
+                self._fail(row.job, row.candidate, *INVALID_LOGITS)
                 continue
             self._counts["sampled"] += 1
             text = row.take(token, logprob)
             if row.job.request.stream:
-                events.append(
-                    TokenEvent(
-                        request_id=row.job.request_id,
-                        candidate=row.candidate,
-                        token_id=token,
-                        logprob=logprob,
-                        text=text,
-                    )
-                )
+                self._tell(row, token, logprob, text)
             if row.finish_reason:
-                events.append(self._finish(row.job, row.sample()))
+                self._finish(row.job, row.sample())
 
-    def _finish(self, job: Job, sample: Sample) -> FinishEvent:
-        job.unfinished -= 1
-        if not job.unfinished:
-            del self._jobs[job.request_id]
-        return FinishEvent(request_id=job.request_id, sample=sample, last=not job.unfinished)
-
-    def _fail(self, row: Row) -> ErrorEvent:
-        self.cancel(row.job.request_id)
-        return ErrorEvent(
-            request_id=row.job.request_id,
-            candidate=row.candidate,
-            code="invalid_logits",
-            message="the model gave logits that are not numbers; check its weights, or load it in float32.",
+    def _tell(self, row: Row, token: int, logprob: float, text: str) -> None:
+        """Send a token, unless the row is written again and it was sent the first time."""
+        told = row.job.told
+        if len(row.ids) <= told.get(row.candidate, 0):
+            return
+        told[row.candidate] = len(row.ids)
+        self._events.append(
+            TokenEvent(
+                request_id=row.job.request_id,
+                candidate=row.candidate,
+                token_id=token,
+                logprob=logprob,
+                text=text,
+            )
         )
 
-    def _sweep(self) -> None:
-        """Free the slots of rows that ended, keeping the used ones together: the last row moves into the gap."""
-        for slot in range(len(self._rows) - 1, -1, -1):
-            row = self._rows[slot]
-            if row.alive():
-                continue
-            if row.poisoned:
-                self._cache.wipe(slot)
-            last = self._rows.pop()
-            if last is not row:
-                self._cache.move(len(self._rows), slot, last.cached)
-                self._rows[slot] = last
-            self._plan = None
+    def _drop(self, request_id: str) -> None:
+        if (job := self._jobs.pop(request_id, None)) is not None:
+            job.dropped = True
+
+    def _finish(self, job: Job, sample: Sample) -> None:
+        job.finished.add(sample.candidate)
+        if job.done():
+            del self._jobs[job.request_id]
+        self._events.append(FinishEvent(request_id=job.request_id, sample=sample, last=job.done()))
+
+    def _fail(self, job: Job, candidate: int, code: str, message: str) -> None:
+        self._drop(job.request_id)
+        self._events.append(
+            ErrorEvent(request_id=job.request_id, candidate=candidate, code=code, message=message)
+        )
+
+    def _restart(self) -> None:
+        """Let the candidates of all rows wait again, whatever state an error left the rows in."""
+        self._slots.clear(self.slots)
+        self._kept = None
+        for job in self._jobs.values():
+            job.again()
+        self._queue = deque(self._jobs.values())
+
+    def _shrink(self) -> None:
+        """Give up half the slots or, where there is but one, the request that does not fit into it."""
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.slots > 1:
+            self._slots.clear(self.slots // 2)
+        elif self._queue:  # It was alone, and it was the first.
+            self._fail(self._queue[0], self._queue[0].waiting[0], *OUT_OF_MEMORY)
 
 
 def _declared_ends(model: PreTrainedModel) -> frozenset[int]:

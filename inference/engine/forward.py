@@ -1,36 +1,24 @@
-"""The model's forward as the engine uses it: reading prompts, one decode step, scoring given completions."""
+"""The model's forward as the engine uses it: one decode step, scoring given completions; what fits a model."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from inference.engine.cache import PromptKV, SlotCache, round_up, step_mask
+from inference.engine.cache import SlotCache, round_up, step_mask
 from inference.engine.models import position_ids_of
 
-# B rows, P tokens of the longest prompt, T tokens of the longest row, V vocabulary
-
-PREFILL_TOKENS = 2048
-"""Most tokens, padding included, that one prefill forward reads, unless a single prompt is longer."""
+# B rows, T tokens of the longest row, V vocabulary
 
 SCORE_TOKENS = 8192
 SCORE_LOGITS = 32_000_000
 """Bounds of one scoring forward: tokens, and logits (fp32: 128 MB)."""
-
-
-class Prompt:
-    """A prompt that the model has read: next-token logits (V,) and keys and values."""
-
-    __slots__ = ("kv", "logits_V")
-
-    def __init__(self, logits_V: Tensor, kv: PromptKV) -> None:
-        self.logits_V, self.kv = logits_V, kv
 
 
 def context_length(model: PreTrainedModel) -> int:
@@ -60,10 +48,16 @@ def vocabulary_size(model: Any) -> int:
     return int(model.get_output_embeddings().weight.shape[0])
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device or, as a plain RuntimeError, torch's CPU allocator had no memory left."""
+    full = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return full or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Inference mode with dropout off; each module's training flag is put back, for the model may be in training."""
-    training = [module for module in model.modules() if module.training]
+    training = [module for module in modules if module.training]
     for module in training:
         module.training = False
     try:
@@ -72,35 +66,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def read_prompts(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[Prompt]:
-    """Read prompts of like length together, padded on the left so that all end at the same place."""
-    read: list[Prompt | None] = [None] * len(prompts)
-    for places in _batches([len(prompt) for prompt in prompts], PREFILL_TOKENS):
-        for place, prompt in zip(places, _read_batch(model, [prompts[i] for i in places]), strict=True):
-            read[place] = prompt
-    return [prompt for prompt in read if prompt is not None]
-
-
-def _read_batch(model: PreTrainedModel, prompts: list[Sequence[int]]) -> list[Prompt]:
-    ids_BP, mask_BP = _pad_left(prompts, model.device)
-    cache: Any = DynamicCache()  # without a config: every layer keeps all positions
-    logits_BV = model(
-        input_ids=ids_BP,
-        attention_mask=mask_BP,
-        position_ids=None if mask_BP is None else position_ids_of(mask_BP),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
-    found = []
-    for row, prompt in enumerate(prompts):
-        start = ids_BP.shape[1] - len(prompt)
-        keys = [layer.keys[row, :, start:] for layer in cache.layers]
-        values = [layer.values[row, :, start:] for layer in cache.layers]
-        found.append(Prompt(logits_BV[row], PromptKV(keys, values)))
-    return found
 
 
 def decode_step(
@@ -129,11 +94,11 @@ def score_items(
     scores: list[list[float]] = [[] for _ in items]
     rows = [[*prompt, *completion] for prompt, completion in items]
     limit = max(1, min(SCORE_TOKENS, SCORE_LOGITS // vocabulary_size(model)))
-    for places in _batches([len(row) for row in rows], limit):
+    for places in batches([len(row) for row in rows], limit):
         kept = max(len(items[i][1]) for i in places)
         if not kept:
             continue
-        ids_BT, mask_BT = _pad_left([rows[i] for i in places], model.device)
+        ids_BT, mask_BT = pad_left([rows[i] for i in places], model.device)
         logits_BTV = model(
             input_ids=ids_BT,
             attention_mask=mask_BT,
@@ -148,7 +113,7 @@ def score_items(
     return scores
 
 
-def _pad_left(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
+def pad_left(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Ids and mask, both (B, T); no mask where nothing is padded, so that attention takes its fast causal path."""
     longest = max(map(len, rows))
     ids_BT = torch.tensor([[0] * (longest - len(row)) + list(row) for row in rows], device=device)
@@ -158,7 +123,7 @@ def _pad_left(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tens
     return ids_BT, torch.tensor(mask, device=device)
 
 
-def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
     """Places grouped by like length: at most `limit` tokens with padding, and at most a quarter of them padding."""
     batch: list[int] = []
     real = 0

@@ -9,24 +9,32 @@ from transformers import PreTrainedTokenizerBase
 from inference.engine.chat import decode
 from inference.engine.config import SamplingParams
 from inference.engine.detokenize import TextStream
-from inference.engine.forward import Prompt
+from inference.engine.reading import SharedPrompt
 from inference.engine.requests import Sample, SampleRequest
 from inference.engine.sampling import Adjustment, Uniforms
 
 
 class Job:
-    """A request, the candidates that still wait for a slot, and how many are not finished."""
+    """A request, the candidates that still wait for a slot, and those that are finished."""
 
-    __slots__ = ("dropped", "limit", "prompt", "request", "request_id", "unfinished", "waiting")
+    __slots__ = ("dropped", "finished", "limit", "request", "request_id", "told", "waiting")
 
     def __init__(self, request_id: str, request: SampleRequest, limit: int) -> None:
         self.request_id = request_id
         self.request = request
         self.limit = limit  # tokens a candidate may have: max_tokens, or less where the context ends
         self.waiting = deque(request.wanted())
-        self.unfinished = len(self.waiting)
-        self.prompt: Prompt | None = None
+        self.finished: set[int] = set()
+        self.told: dict[int, int] = {}  # candidate: tokens for which a TokenEvent was sent
         self.dropped = False
+
+    def done(self) -> bool:
+        """Whether no candidate is left."""
+        return len(self.finished) == len(self.request.wanted())
+
+    def again(self) -> None:
+        """Let all unfinished candidates wait for a slot; their seeds make them say what they would have said."""
+        self.waiting = deque(c for c in self.request.wanted() if c not in self.finished)
 
     def empty_sample(self, candidate: int) -> Sample:
         """What a candidate without room for a single token comes to."""
@@ -55,6 +63,7 @@ class Row:
         "logprobs",
         "params",
         "poisoned",
+        "prompt",
         "stream",
         "uniforms",
     )
@@ -63,6 +72,7 @@ class Row:
         self,
         job: Job,
         candidate: int,
+        prompt: SharedPrompt,
         tokenizer: PreTrainedTokenizerBase,
         eos: frozenset[int],
         namespace: str,
@@ -70,6 +80,7 @@ class Row:
         request = job.request
         self.job = job
         self.candidate = candidate
+        self.prompt: SharedPrompt | None = prompt  # until its keys and values are in the slot
         self.params: SamplingParams = request.params
         self.cached = len(request.prompt_ids)  # tokens whose keys and values are in the slot
         self.ids: list[int] = []

@@ -117,7 +117,8 @@ def draw(
     A row whose logits hold NaN or +inf is not: its token means nothing.
     """
     raw_BV = logits_BV.float()
-    log_total_B = raw_BV.logsumexp(-1)
+    raw_top_B1, raw_weights_BV = _weights(raw_BV)
+    log_total_B1 = raw_top_B1 + raw_weights_BV.sum(-1, keepdim=True, dtype=torch.float64).log()
     work_BV = raw_BV
     if any(adjustment is not None for adjustment in adjustments):
         work_BV = raw_BV.clone()
@@ -126,37 +127,42 @@ def draw(
                 adjustment.apply(work_BV[row])
     tokens_B = work_BV.argmax(-1) if plan.any_greedy else None
     if not plan.all_greedy:
-        drawn_B = _draw_by_cdf(work_BV, plan, uniforms)
+        if plan.scale_B1 is not None:
+            work_BV = work_BV / plan.scale_B1
+        weights_BV = raw_weights_BV if work_BV is raw_BV else _weights(work_BV)[1]
+        drawn_B = _draw_by_cdf(weights_BV, plan, uniforms)
         tokens_B = drawn_B if tokens_B is None else torch.where(plan.greedy_B, tokens_B, drawn_B)
     assert tokens_B is not None  # noqa: S101 - all greedy or not: one of the two branches ran; tells mypy
-    logprobs_B = raw_BV.gather(1, tokens_B[:, None]).squeeze(1) - log_total_B
-    return tokens_B.tolist(), logprobs_B.tolist(), log_total_B.isfinite().tolist()
+    logprobs_B1 = raw_BV.gather(1, tokens_B[:, None]) - log_total_B1
+    sound_B1 = log_total_B1.isfinite()
+    return tokens_B.tolist(), logprobs_B1.squeeze(1).tolist(), sound_B1.squeeze(1).tolist()
 
 
-def _draw_by_cdf(work_BV: Tensor, plan: Plan, uniforms: Sequence[float]) -> Tensor:
-    """First token whose cumulative probability passes u * total; sums in double, as V additions in fp32 lose digits."""
-    if plan.scale_B1 is not None:
-        work_BV = work_BV / plan.scale_B1
-    probabilities_BV = work_BV.softmax(-1)
+def _weights(logits_BV: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's largest logit (B, 1), and its probabilities times a number of the row's own: one pass of exp, no division."""
+    top_B1 = logits_BV.amax(-1, keepdim=True)
+    return top_B1, (logits_BV - top_B1).exp_()
+
+
+def _draw_by_cdf(weights_BV: Tensor, plan: Plan, uniforms: Sequence[float]) -> Tensor:
+    """First token whose cumulative weight passes u * total; sums in double, as V additions in fp32 lose digits."""
     if plan.cut_R is not None:
-        probabilities_BV[plan.cut_R] = truncate(
-            probabilities_BV[plan.cut_R], plan.top_k_R, plan.top_p_R, plan.min_p_R
-        )
-    cdf_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)
+        weights_BV[plan.cut_R] = truncate(weights_BV[plan.cut_R], plan.top_k_R, plan.top_p_R, plan.min_p_R)
+    cdf_BV = weights_BV.cumsum(-1, dtype=torch.float64)
     total_B1 = cdf_BV[:, -1:]
-    u_B1 = torch.tensor(uniforms, dtype=torch.float64, device=work_BV.device)[:, None]
+    u_B1 = torch.tensor(uniforms, dtype=torch.float64, device=weights_BV.device)[:, None]
     # Below the total even after rounding, or the search would run past the last token that has any probability.
     aim_B1 = torch.minimum(u_B1 * total_B1, torch.nextafter(total_B1, torch.zeros_like(total_B1)))
-    return torch.searchsorted(cdf_BV, aim_B1, right=True).squeeze(1).clamp(max=work_BV.shape[1] - 1)
+    return torch.searchsorted(cdf_BV, aim_B1, right=True).squeeze(1).clamp(max=weights_BV.shape[1] - 1)
 
 
-def truncate(probabilities_RV: Tensor, top_k_R: Tensor, top_p_R: Tensor, min_p_R: Tensor) -> Tensor:
-    """Zero what top_k, then top_p, then min_p leave out; not normalised.
+def truncate(weights_RV: Tensor, top_k_R: Tensor, top_p_R: Tensor, min_p_R: Tensor) -> Tensor:
+    """Zero what top_k, then top_p, then min_p leave out. Weights are probabilities times any number, before and after.
 
     Each rule is a threshold, so tokens that tie with the last one kept are kept too (as transformers does for top_k).
     """
-    vocabulary = probabilities_RV.shape[1]
-    kept_RV = probabilities_RV
+    vocabulary = weights_RV.shape[1]
+    kept_RV = weights_RV
     if bool((top_k_R > 0).any()):
         wanted_R = top_k_R.where(top_k_R > 0, vocabulary).clamp(max=vocabulary)
         limited = wanted_R < vocabulary
@@ -173,7 +179,7 @@ def truncate(probabilities_RV: Tensor, top_k_R: Tensor, top_p_R: Tensor, min_p_R
 
 
 def _top_p_floor(kept_RV: Tensor, top_p_R: Tensor) -> Tensor:
-    """Probability (R, 1) of the token at which the sorted mass reaches top_p of the total; 0 where top_p is 1."""
+    """Weight (R, 1) of the token at which the sorted mass reaches top_p of the total; 0 where top_p is 1."""
     aim_R = top_p_R * kept_RV.sum(-1, dtype=torch.float64)
     look = min(TOP_P_LOOK, kept_RV.shape[1])
     top_RK = kept_RV.topk(look, dim=-1).values

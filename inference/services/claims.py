@@ -13,7 +13,9 @@ from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 
 from accounts.events import record
+from common.celery import enqueue
 from inference.models import Completion, SampleRequest, SamplingJob
+from inference.services.jobs import TASK
 from inference.states import JobState
 
 LEASE = timedelta(seconds=settings.PRECEPTOR_LEASE_SECONDS)
@@ -124,6 +126,22 @@ def stop_cancelled(claim: Claim) -> None:
     """End the job as its cancellation asked; what was sampled stays. Raises FenceLost."""
     if not _held(claim).update(state=JobState.CANCELLED, ended_at=Now(), lease_until=None):
         raise FenceLost
+
+
+@transaction.atomic
+def give_back(claim: Claim) -> None:
+    """Queue the job again at once, for the worker is asked to stop: no lease to wait for, and no try is counted.
+
+    A job that somebody cancelled meanwhile ends instead: queued, nobody could claim it. Raises FenceLost.
+    """
+    wanted = _held(claim).filter(cancel_requested_at__isnull=True)
+    if not wanted.update(
+        state=JobState.QUEUED, attempts=F("attempts") - 1, lease_until=None, enqueued_at=Now()
+    ):
+        stop_cancelled(claim)
+        return
+    record("sampling_job.given_back", subject=claim.job, fence=claim.fence)
+    enqueue(TASK, claim.job.pk)
 
 
 def _held(claim: Claim) -> QuerySet[SamplingJob]:

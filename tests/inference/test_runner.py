@@ -10,12 +10,14 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import Event
 from common.storage import default_store
 from inference import runner
 from inference.likeness import normalised
 from inference.models import Completion, SamplingJob
 from inference.selectors import completions_of
 from inference.services import cancel_job, claims, reap_sampling_jobs
+from inference.services.jobs import MAX_ATTEMPTS
 from tests.factories import sampling_job, version_with_weights
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -148,6 +150,69 @@ def test_a_cancelled_job_stops_and_keeps_what_was_sampled(version, eva, monkeypa
     assert Completion.objects.count() == job.finished
     runner.run_job(job.pk)  # The message comes again.
     assert Completion.objects.count() == job.finished
+
+
+def test_a_sampler_that_is_asked_to_stop_gives_its_job_back_as_often_as_it_likes(version):
+    job = sampling_job(version, prompts=24, n=4, max_tokens=90)
+    for _ in range(claims_that_would_fail_a_job := MAX_ATTEMPTS + 1):
+        before = SamplingJob.objects.get(pk=job.pk).finished
+        stopping = threading.Event()
+        work = threading.Thread(target=in_thread, args=(job.pk, stopping))
+        work.start()
+        wait_until(lambda before=before: SamplingJob.objects.get(pk=job.pk).finished > before)
+        stopping.set()
+        work.join(30)
+        job.refresh_from_db()
+        assert (job.state, job.attempts, job.lease_until) == ("queued", 0, None)
+    assert job.fence == claims_that_would_fail_a_job
+    assert before < job.finished == Completion.objects.count() < job.wanted
+    assert Event.objects.filter(kind="sampling_job.given_back").count() == claims_that_would_fail_a_job
+    runner.run_job(job.pk, stopping=stopping)  # A message that comes to a stopping worker is for another.
+    job.refresh_from_db()
+    assert (job.state, job.fence) == ("queued", claims_that_would_fail_a_job)
+    whole = sampling_job(version, prompts=24, n=4, max_tokens=90)
+    for one in (job, whole):
+        runner.run_job(one.pk)
+    job.refresh_from_db()
+    assert (job.state, job.finished) == ("done", 96)
+    assert drawn(job) == drawn(whole)
+
+
+def test_a_cancelled_job_is_not_given_back(version, eva):
+    job = sampling_job(version)
+    held = claims.claim_job(job.pk)
+    cancel_job(job=SamplingJob.objects.get(), actor=eva)
+    claims.give_back(held)
+    job.refresh_from_db()
+    assert (job.state, job.lease_until) == ("cancelled", None)
+    with pytest.raises(claims.FenceLost):
+        claims.give_back(held)
+
+
+def test_what_was_finished_in_the_step_of_an_error_is_written(project, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    from inference.engine.config import SamplingParams
+    from inference.models import VersionKind
+    from inference.services import register_version, request_samples
+    from tests.factories import model_folder
+
+    folder = model_folder(tmp_path / "sick", seed=4)
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    tensors["transformer.wpe.weight"][60] = math.nan  # Whoever comes so far goes bad.
+    save_file(tensors, file, metadata={"format": "pt"})
+    version = register_version(project=project, kind=VersionKind.BASE, folder=folder, name="sick")
+    prompts = [
+        (key * 64, [{"role": "user", "content": text}], 2) for key, text in (("a", "long " * 40), ("b", "x"))
+    ]
+    params = SamplingParams(max_tokens=1, temperature=0)
+    job = request_samples(project=project, version=version, prompts=prompts, params=params, seed=0)
+    runner.run_job(job.pk, loaded=runner.LoadedVersions())
+    job.refresh_from_db()
+    assert (job.state, job.finished) == ("failed", 2)
+    assert "aaaaaaaaaaaa failed (invalid_logits)" in job.reason
+    assert {c.request.key[0] for c in completions_of(job)} == {"b"}
 
 
 def test_a_queued_job_that_was_cancelled_never_starts(version, eva):
@@ -303,9 +368,9 @@ def expire(job):
     SamplingJob.objects.filter(pk=job.pk).update(lease_until=Now() - timedelta(seconds=1))
 
 
-def in_thread(pk):
+def in_thread(pk, stopping=None):
     try:
-        runner.run_job(pk)
+        runner.run_job(pk, stopping=stopping)
     finally:
         connection.close()
 

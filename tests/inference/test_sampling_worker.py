@@ -48,6 +48,19 @@ def test_a_job_whose_worker_is_killed_is_done_within_90_seconds(processes, versi
     assert len(counts) == 80
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "Ctrl-C"])
+def test_a_worker_that_is_asked_to_stop_gives_its_job_back_at_once(processes, version, number):
+    job = sampling_job(version, prompts=400, n=4, max_tokens=100)
+    worker = processes.worker("sample", pool="solo")
+    wait(job, lambda now: now.finished >= 8, processes, seconds=180)
+    os.kill(worker.pid, number)
+    worker.wait(60)  # It would take far longer to finish the job.
+    now = SamplingJob.objects.get(pk=job.pk)
+    # Free for the next sampler without a lease to wait for, and this was no death.
+    assert (now.state, now.attempts, now.lease_until) == ("queued", 0, None)
+    assert 8 <= now.finished == completions_of(job).count() < now.wanted
+
+
 def test_a_message_twice_and_a_forged_one_do_no_harm(processes, version):
     job = sampling_job(version, prompts=3, n=2)
     enqueue("inference.run_sampling_job", job.pk)

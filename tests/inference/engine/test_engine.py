@@ -89,12 +89,17 @@ def slow_draw(logits: Tensor, params: SamplingParams, u: float) -> int:
     return int((kept.cumsum(0) <= u * kept.sum()).sum())
 
 
-def test_a_sample_hangs_on_no_neighbour_slot_or_order(model: Any, engine_of: Make) -> None:
+def test_a_sample_hangs_on_no_neighbour_slot_length_or_order(
+    model: Any, engine_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     requests = requests_of(LENGTHS, top_p=0.95, frequency_penalty=0.3, max_tokens=16)
     wanted = ids_of(engine_of(model, slots=8).generate(requests))
     assert len({ids for group in wanted for ids in group}) == 3 * len(LENGTHS)
-    for slots, share in ((1, True), (3, True), (3, False), (8, False), (50, True)):
+    for slots, share in ((1, True), (3, True), (3, False), (8, False), (24, True), (50, True)):
         assert ids_of(engine_of(model, slots=slots, share_prompts=share).generate(requests)) == wanted
+    for bucket in (1, 256):
+        monkeypatch.setattr("inference.engine.cache.BUCKET", bucket)
+        assert ids_of(engine_of(model, slots=8).generate(requests)) == wanted
     turned = ids_of(engine_of(model, slots=8).generate(requests[::-1]))
     assert turned[::-1] == wanted
     alone = engine_of(model, slots=8).generate([replace(requests[5], candidates=(2, 0))])[0]
@@ -135,6 +140,13 @@ def test_log_probabilities_equal_score_and_a_plain_forward(model: Any, engine_of
         plain = logits.log_softmax(-1).gather(1, torch.tensor(completion)[:, None]).squeeze(1).tolist()
         assert sample.logprobs == pytest.approx(plain, abs=1e-5)
         assert scores == pytest.approx(plain, abs=1e-5)
+    # Off by truncation or temperature, the mean would be far from 0; rounding alone leaves 1e-7.
+    ratios = [
+        a - b
+        for s, scores in zip(written, engine.score(items), strict=True)
+        for a, b in zip(s.logprobs, scores, strict=True)
+    ]
+    assert abs(sum(ratios) / len(ratios)) < 1e-6
 
 
 def test_scores_keep_their_order_and_an_empty_completion_has_none(gpt2: Any, engine_of: Make) -> None:

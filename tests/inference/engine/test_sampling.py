@@ -144,6 +144,20 @@ def test_truncation_equals_the_slow_obvious_one(vocabulary: int, scale: float) -
         assert torch.equal(kept[row][kept[row] > 0], rows[row][kept[row] > 0])
 
 
+def test_a_nucleus_wider_than_the_look_is_drawn_from_exactly() -> None:
+    logits = torch.randn(1, TOP_P_LOOK + 150, generator=torch.Generator().manual_seed(5)) * 0.1
+    u = uniforms(6000)
+    seen = np.bincount(
+        draw_tokens(logits.expand(len(u), -1), [params(top_p=0.95)] * len(u), u), minlength=logits.shape[1]
+    )
+    probabilities = logits[0].double().softmax(-1).tolist()
+    nucleus = sorted(slow_keep(probabilities, 0, 0.95, 0.0))
+    assert len(nucleus) > TOP_P_LOOK
+    assert seen.sum() == seen[nucleus].sum()
+    wanted = np.array([probabilities[token] for token in nucleus])
+    assert chi_square(seen[nucleus], wanted / wanted.sum() * len(u)) < limit(len(nucleus) - 1)
+
+
 def test_a_rows_token_does_not_hang_on_its_neighbours_settings() -> None:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(6, 2000, generator=generator) * 2
