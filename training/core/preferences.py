@@ -52,7 +52,7 @@ def read_preferences(
     found: list[Preference] = []
     for ranking in rankings:
         prompt = prompts[ranking.id]
-        if any(answer[: len(prompt.ids)] != prompt.ids for answer in ranking.answers):
+        if ranking.prompt != tuple(prompt.ids):
             raise bad_row(name, f"has two different prompts under the id {ranking.id!r}")
         found.append(Preference(ranking, prompt, first))
         first += len(ranking.answers)
