@@ -123,13 +123,21 @@ def test_every_answer_is_read_once_by_each_model(
 ) -> None:
     """K rows for a ranking of K answers, where pairs would take K (K - 1); the reference's once for all epochs."""
     rows = {"policy": 0, "reference": 0}
-    logits_from = dpo.logits_from
+    load_models = dpo.load_models
 
-    def counted(model: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
-        rows["policy" if model.training else "reference"] += len(ids)
-        return logits_from(model, ids, *rest)
+    def watched(*arguments: Any) -> Any:
+        policy, reference, tokenizer = load_models(*arguments)
+        for name, model in (("policy", policy), ("reference", reference)):
 
-    monkeypatch.setattr(dpo, "logits_from", counted)
+            def count(_: Any, ids: Any, __: Any, name: str = name) -> None:
+                # The samples to look at are drawn without gradients.
+                if name == "reference" or torch.is_grad_enabled():
+                    rows[name] += len(ids[0])
+
+            model.get_input_embeddings().register_forward_hook(count)
+        return policy, reference, tokenizer
+
+    monkeypatch.setattr(dpo, "load_models", watched)
     config = {**TEST, "epochs": 3, "kl_samples": 0}
     run_it(tmp_path, "dpo", config, data={"train": rankings(6)}, inputs={"model": base})
     assert rows == {"policy": 3 * 6 * 4, "reference": 6 * 4}

@@ -16,11 +16,11 @@ from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadMo
 
 from inference.engine.models import ScalarModel, disable_dropout
 from training.core import losses
-from training.core.config import DPOConfig, RewardConfig, SFTConfig
+from training.core.config import DPOConfig, SFTConfig
 from training.core.data import Demonstration, Prompt, Ranking
 from training.core.dpo import answer_logps, judge
+from training.core.loop import pad
 from training.core.preferences import Preference, ReferenceLogprobs
-from training.core.reward import scores_of
 from training.core.sft import answer_nll, answer_tokens
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -48,15 +48,9 @@ def rows_of(padded: Any) -> list[list[int]]:
 
 def model_of(kind: Any, arrays: Arrays, name: str) -> Any:
     config = GPT2Config(
-        vocab_size=24,
-        n_layer=1,
-        n_embd=8,
-        n_head=2,
-        n_positions=32,
-        num_labels=1,
-        bos_token_id=None,
-        eos_token_id=1,
+        vocab_size=24, n_layer=1, n_embd=8, n_head=2, n_positions=32, bos_token_id=None, eos_token_id=1
     )
+    config.num_labels = 1
     model = kind(config)
     prefix = f"{name}/"
     state = {key.removeprefix(prefix): tensor(x) for key, x in arrays.items() if key.startswith(prefix)}
@@ -136,9 +130,8 @@ def test_reward_model_of_whole_rankings_and_its_gradient(trl: Arrays) -> None:
     """Two rankings of three: three passes each here, twelve rows of six pairs there."""
     classifier = model_of(GPT2ForSequenceClassification, trl, "reward")
     model = ScalarModel(classifier.transformer, classifier.score)
-    answers = rows_of(trl["rankings"])
-    rows = [Ranking("r", answers[i : i + 3], [1, 2, 3], 1.0) for i in (0, 3)]
-    loss = losses.ranking_losses(*scores_of(model, rows, RewardConfig())).mean()
+    scores = model.rewards(*pad(rows_of(trl["rankings"]), torch.device("cpu"))).view(2, 3)
+    loss = losses.ranking_losses(scores, tensor([[1, 2, 3]] * 2), torch.ones(2, 3)).mean()
     loss.backward()
     assert_close(loss, trl["reward/loss"])
     assert_close(gradient_of(classifier), trl["reward/gradient"])
