@@ -1,6 +1,6 @@
 """Run one training stage by hand or under a supervisor.
 
-    python -m training.core pretrain|sft|reward|ppo|score RUNDIR/run.json
+    python -m training.core pretrain|sft|reward|ppo|dpo|best_of_n|score RUNDIR/run.json
 
 Leaves 0 with result.json written, 1 with error.json, 130 or 143 after SIGINT or SIGTERM with a checkpoint.
 """
@@ -55,6 +55,14 @@ def _train(run: Run) -> dict[str, Any]:
         from training.core.reward import train_reward
 
         return train_reward(run)
+    if run.kind == "dpo":
+        from training.core.dpo import train_dpo
+
+        return train_dpo(run)
+    if run.kind == "best_of_n":
+        from training.core.best_of_n import best_of_n
+
+        return best_of_n(run)
     if run.kind == "score":
         from training.core.score import score_completions
 

@@ -18,6 +18,7 @@ _TITLES = {
     "sft": "A language model fine-tuned on demonstrations",
     "reward": "A reward model trained on rankings",
     "ppo": "A policy trained with PPO against a reward model",
+    "dpo": "A policy trained with DPO on rankings",
 }
 
 

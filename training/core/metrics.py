@@ -105,7 +105,34 @@ PPO: dict[str, Metric] = {
     "ppo/final_kl": Metric("nats/response", "Distance of the published policy from the reference on those prompts.", "Within kl_budget."),
 }  # fmt: skip
 
-METRICS: dict[str, Metric] = PERF | PRETRAIN | SFT | REWARD | PPO
+DPO: dict[str, Metric] = {
+    "dpo/loss": Metric("nats", "Preference loss of the step: per pair, or per choice under plackett_luce. 0.693 is a coin toss between two.", "Starts at 0.693 (pairs) and falls slowly; near 0 the pairs are learned by heart."),
+    "dpo/accuracy": Metric("", "Share of this step's pairs that the implicit reward orders as people did; an equal pair counts half.", "Rises from 0.5."),
+    "dpo/margin": Metric("nats", "Mean implicit reward of the better answer minus the worse one's, beta x log-ratios: the log-odds the policy gives to people's choice.", "Rises from 0 to about 1."),
+    "dpo/chosen_logp": Metric("nats/response", "Mean log-probability of the better answers.", "Often falls, only less than dpo/rejected_logp: the loss asks for a gap, not for likely answers (Rafailov et al. 2404.12358). A steep fall with longer samples means that beta is too small or the rate too large."),
+    "dpo/rejected_logp": Metric("nats/response", "Mean log-probability of the worse answers.", "Falls faster than dpo/chosen_logp."),
+    "dpo/grad_norm": _NORM,
+    "dpo/lr": _LR,
+    "dpo/pairs": Metric("pairs", "Pairs without a tie in this step.", "Steady."),
+    "dpo/valid_loss": Metric("nats", "The loss on held-out rankings, each weighing the same.", "Falls; a rise is overfitting."),
+    "dpo/valid_accuracy": Metric("", "Share of held-out pairs that the implicit reward orders as people did; an equal pair counts half.", "Above 0.5; how far labelers agree with each other caps it."),
+    "dpo/valid_margin": Metric("nats", "dpo/margin on held-out pairs.", "Follows dpo/margin; far below it is overfitting."),
+    "dpo/valid_chosen_logp": Metric("nats/response", "dpo/chosen_logp on held-out pairs.", "Often falls, only less than the rejected one's."),
+    "dpo/valid_rejected_logp": Metric("nats/response", "dpo/rejected_logp on held-out pairs.", "Falls faster than dpo/valid_chosen_logp."),
+    "dpo/kl": Metric("nats/response", "Distance of the policy from the reference on fresh answers of its own: mean of the summed log-ratio.", "Starts at 0 and rises slowly; DPO sees only old answers, so nothing else tells how far it went."),
+    "dpo/kl_se": Metric("nats/response", "Standard error of dpo/kl.", "Small beside dpo/kl."),
+}  # fmt: skip
+
+BEST_OF_N: dict[str, Metric] = {
+    "bon/best_score": Metric("reward", "Mean score of the best answer of each prompt.", "Above bon/mean_score by a deviation or two."),
+    "bon/mean_score": Metric("reward", "Mean score of all answers.", "As the model's score elsewhere."),
+    "bon/first_score": Metric("reward", "Mean score of each prompt's first answer: what the model gives without a choice.", "Near bon/mean_score."),
+    "bon/best_se": Metric("reward", "Standard error of bon/best_score over prompts.", "Small beside the gain."),
+    "bon/no_eos_share": Metric("", "Share of answers cut off at max_new_tokens; they are never kept.", "Below 0.1."),
+    "bon/kl_bound": Metric("nats/response", "log n - (n - 1) / n: how far best-of-n is from the model at most.", "Compare with a policy's KL at equal reward."),
+}  # fmt: skip
+
+METRICS: dict[str, Metric] = PERF | PRETRAIN | SFT | REWARD | PPO | DPO | BEST_OF_N
 
 # Columns that tell of the machine and not of the learning: a resumed run repeats all others exactly.
 TIMING_COLUMNS = frozenset({"time", "eta_s"}) | {name for name in METRICS if name.startswith("perf/")}

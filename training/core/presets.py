@@ -6,7 +6,8 @@ from typing import Any
 
 # The paper's values (2203.02155): SFT C.1, reward model C.2, PPO C.4 of the 1.3B model. The gradient of pretraining text
 # (ptx) is not part of it, so the policy's rate is the largest that did not diverge without it (E.8). Pretraining has no
-# values there; the block is a GPT-2 small (Radford et al. 2019).
+# values there; the block is a GPT-2 small (Radford et al. 2019). DPO came later: its values are those of Rafailov et al.
+# (2305.18290, appendix B).
 INSTRUCTGPT: dict[str, dict[str, Any]] = {
     "pretrain": {
         "steps": 100_000, "batch_size": 64, "vocab_size": 50_257, "layers": 12, "width": 768, "heads": 12, "context": 1024,
@@ -20,6 +21,8 @@ INSTRUCTGPT: dict[str, dict[str, Any]] = {
         "epochs": 1, "minibatches": 8, "max_new_tokens": 1024, "kl_coef": 0.02, "gamma": 1.0, "lam": 0.95, "clip": 0.2,
         "ema_decay": 0.992,
     },
+    "dpo": {"lr": 1e-6, "lr_schedule": "constant", "warmup_steps": 150, "batch_size": 64, "beta": 0.1, "max_new_tokens": 1024},
+    "best_of_n": {"n": 64, "max_new_tokens": 1024},
 }  # fmt: skip
 
 # For a model of 1-3 million weights on two CPU cores: minutes.
@@ -35,6 +38,11 @@ CPU_STARTER: dict[str, dict[str, Any]] = {
         "lr": 2e-4, "value_lr": 5e-4, "warmup_steps": 2, "iterations": 30, "episodes": 128, "epochs": 2, "minibatches": 4,
         "max_new_tokens": 80, "kl_coef": 0.1, "kl_budget": 10.0, "max_grad_norm": 1.0, "save_every": 10, "sample_every": 10,
     },
+    "dpo": {
+        "lr": 1e-4, "batch_size": 8, "beta": 0.1, "max_length": 256, "warmup_steps": 5, "max_grad_norm": 1.0, "eval_every": 10,
+        "max_new_tokens": 80,
+    },
+    "best_of_n": {"n": 16, "max_new_tokens": 80},
 }  # fmt: skip
 
 # For a random model of about 100 thousand weights: seconds.
@@ -49,6 +57,11 @@ TEST: dict[str, dict[str, Any]] = {
         "iterations": 4, "episodes": 8, "epochs": 1, "minibatches": 2, "max_new_tokens": 8, "save_every": 2, "sample_every": 2,
         "sample_tokens": 8, "lr": 1e-4, "value_lr": 1e-4,
     },
+    "dpo": {
+        "epochs": 1, "batch_size": 4, "max_length": 128, "save_every": 4, "eval_every": 4, "sample_every": 4, "sample_tokens": 8,
+        "kl_samples": 4, "max_new_tokens": 8, "lr": 1e-4,
+    },
+    "best_of_n": {"n": 4, "batch_size": 4, "max_new_tokens": 8},
 }  # fmt: skip
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,23 @@ from training.core.data import Prompt
 from training.core.loop import Numbers, pad
 from training.core.losses import kl_k1, kl_k3, masked_mean, token_entropy, token_logprobs
 from training.core.stage import generate, logits_from
+
+
+class Sampling(Protocol):
+    """What a stage that samples is told of it."""
+
+    @property
+    def max_new_tokens(self) -> int: ...
+    @property
+    def ignore_eos(self) -> bool: ...
+
+
+class Scoring(Protocol):
+    """What a stage that scores answers is told of it."""
+
+    @property
+    def no_eos_reward(self) -> float | None: ...
+
 
 RewardFunction = Callable[[Sequence[Prompt], Sequence[Sequence[int]]], Sequence[float]]
 
@@ -61,7 +79,7 @@ def sample(
     policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Prompt],
-    cfg: PPOConfig,
+    cfg: Sampling,
     seed: int,
 ) -> Rollout:
     """One answer per prompt, at temperature 1 without any truncation: the distribution whose log-probabilities PPO uses.
@@ -171,7 +189,7 @@ def answer_scores(
     reward: ScalarModel | RewardFunction,
     rollout: Rollout,
     parts: Sequence[Sequence[int]],
-    cfg: PPOConfig,
+    cfg: Scoring,
     device: torch.device,
 ) -> Tensor:
     """Scores (B,): the reward model at the last token, and `no_eos_reward` where the answer never ended."""

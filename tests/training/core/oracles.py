@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,26 @@ def centring_loss(scores: list[float], ranks: list[int], *, half: bool = False) 
     """Mean of (r_i + r_j)^2 over the pairs that count."""
     pairs = [(i, j) for i, j in combinations(range(len(scores)), 2) if half or ranks[i] != ranks[j]]
     return sum((scores[i] + scores[j]) ** 2 for i, j in pairs) / len(pairs) if pairs else 0.0
+
+
+def dpo_loss(logp: list[float], ref: list[float], ranks: list[int], beta: float, smoothing: float) -> float:
+    """2305.18290 Eq. 7 over all pairs of two answers that are not tied, each flipped with probability `smoothing`."""
+    terms = []
+    for w, z in permutations(range(len(ranks)), 2):
+        if ranks[w] < ranks[z]:
+            p = sigmoid(beta * ((logp[w] - ref[w]) - (logp[z] - ref[z])))
+            terms.append(-(1 - smoothing) * math.log(p) - smoothing * math.log(1 - p))
+    return sum(terms) / len(terms) if terms else 0.0
+
+
+def plackett_luce_loss(rewards: list[float], ranks: list[int]) -> float:
+    """-log of the probability of each choice of an answer from itself and those ranked below it, per choice."""
+    terms = []
+    for i, rank in enumerate(ranks):
+        below = [r for r, other in zip(rewards, ranks, strict=True) if other > rank]
+        if below:
+            terms.append(-math.log(math.exp(rewards[i]) / sum(math.exp(r) for r in [rewards[i], *below])))
+    return sum(terms) / len(terms) if terms else 0.0
 
 
 def token_rewards(logp: Array, ref: Array, score: Array, lengths: list[int], beta: float) -> Array:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.core.config.base import StageConfig
+from training.core.config.best_of_n import BestOfNConfig
+from training.core.config.dpo import DPOConfig
 from training.core.config.ppo import PPOConfig
 from training.core.config.pretrain import PretrainConfig
 from training.core.config.reward import RewardConfig
@@ -17,7 +19,7 @@ from training.core.config.score import ScoreConfig
 from training.core.config.sft import SFTConfig
 from training.core.presets import PRESETS
 
-__all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "PPOConfig", "PretrainConfig", "RewardConfig", "SFTConfig", "ScoreConfig",
+__all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "BestOfNConfig", "DPOConfig", "PPOConfig", "PretrainConfig", "RewardConfig", "SFTConfig", "ScoreConfig",
            "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
 
 CONFIGS: dict[str, type[StageConfig]] = {
@@ -25,6 +27,8 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "sft": SFTConfig,
     "reward": RewardConfig,
     "ppo": PPOConfig,
+    "dpo": DPOConfig,
+    "best_of_n": BestOfNConfig,
     "score": ScoreConfig,
 }
 KINDS = tuple(CONFIGS)

@@ -1,4 +1,4 @@
-"""The formulas of SFT, reward models and PPO: pure functions of tensors, in float32, or float64 where given float64.
+"""The formulas of SFT, reward models, PPO and DPO: pure functions of tensors, in float32, or float64 where given float64.
 
 Shapes are in the names: B sequences, T their tokens, R response tokens, V vocabulary, K answers of one ranking.
 A mask is 1 where a number is real; padding never enters a result. Sums and counts come apart where gradients are
@@ -16,6 +16,13 @@ from training.core.losses.policy import (
     token_rewards,
     value_losses,
     whiten,
+)
+from training.core.losses.preference import (
+    best_of_k_mean,
+    best_of_n_kl,
+    implicit_rewards,
+    plackett_luce_losses,
+    preference_losses,
 )
 from training.core.losses.ranking import (
     centring_losses,
@@ -36,9 +43,12 @@ from training.core.losses.tokens import (
 
 __all__ = [
     "advantages",
+    "best_of_k_mean",
+    "best_of_n_kl",
     "centring_losses",
     "explained_variance",
     "gap_margins",
+    "implicit_rewards",
     "kept_pairs",
     "kl_k1",
     "kl_k3",
@@ -47,8 +57,10 @@ __all__ = [
     "next_kl_coef",
     "nll_sum",
     "pair_weights",
+    "plackett_luce_losses",
     "policy_losses",
     "precise",
+    "preference_losses",
     "ranking_losses",
     "tied_pairs",
     "token_entropy",

@@ -1,0 +1,70 @@
+"""Settings of direct preference optimization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.core.config.base import StageConfig
+from training.core.settings import setting
+
+LOSSES = ("pairs", "plackett_luce")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DPOConfig(StageConfig):
+    """A policy from rankings without a reward model and without sampling (Rafailov et al. 2305.18290)."""
+
+    beta: float = setting(
+        0.1,
+        "Price of distance from the reference that the optimum has (2305.18290 B: 0.1; 0.5 for summaries).",
+        unit="reward / nat",
+        low=1e-6,
+        high=100.0,
+    )
+    loss: str = setting(
+        "pairs",
+        "pairs: all pairs of a ranking without a tie (Eq. 7); plackett_luce: the ranking as a row of choices of the best of what is left (Eq. 20).",
+        choices=LOSSES,
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Share of pairs that are believed to be the wrong way round (conservative DPO, Mitchell 2023); pairs only.",
+        low=0.0,
+        high=0.49,
+    )
+    length_normalize: bool = setting(
+        default=False,
+        help="Divide the log-ratio of an answer by its tokens (Tulu 3, 2411.15124); beta is then a price per nat / token.",
+    )
+    epochs: int = setting(1, "Passes over the rankings.", low=1, high=1000)
+    batch_size: int = setting(
+        8, "Rankings (prompts) per step (2305.18290 B: 64 pairs).", unit="rankings", low=1, high=65_536
+    )
+    max_length: int = setting(
+        2048,
+        "Answers whose prompt + answer is longer are left out and counted.",
+        unit="tokens",
+        low=8,
+        high=131_072,
+    )
+    kl_samples: int = setting(
+        64,
+        "Fresh answers that each measurement of the distance from the reference draws; 0: it is not measured.",
+        unit="answers",
+        low=0,
+        high=1_000_000,
+    )
+    max_new_tokens: int = setting(64, "Longest such answer.", unit="tokens", low=1, high=32_768)
+    ignore_eos: bool = setting(
+        default=False, help="Sample on to max_new_tokens even past an EOS (for exact experiments)."
+    )
+    autocast_bf16: bool = setting(
+        default=False,
+        help="Multiply matrices in bfloat16; weights, log-probabilities and losses stay float32.",
+    )
+
+    def check(self) -> None:
+        if self.loss != "pairs" and self.label_smoothing:
+            raise ValueError(
+                f"label_smoothing is {self.label_smoothing}; only pairs can be the wrong way round. Remedy: set it to 0, or loss to pairs."
+            )
