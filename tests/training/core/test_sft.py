@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,11 @@ def test_a_pad_that_is_eos_hides_no_eos_from_the_loss(base: Path, tmp_path: Path
         model, read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped()), SFTConfig()
     )
     assert torch.equal(loss, after)
-    shorter = sft.answer_nll(model, [type(r)(r.id, r.ids[:-1], r.prompt_tokens) for r in before], SFTConfig())
+    cut = [
+        replace(r, ids=r.ids[:-1], learned=tuple((start, stop - 1) for start, stop in r.learned))
+        for r in before
+    ]
+    shorter = sft.answer_nll(model, cut, SFTConfig())
     assert float(loss.detach()) > float(shorter.detach()) + 1  # The EOS has its share in the loss.
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from training.core.config.base import StageConfig
 from training.core.settings import setting
 
+LOSS_TURNS = ("last", "all")
+SELECT = ("last", "valid_loss", "reward")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SFTConfig(StageConfig):
@@ -30,6 +33,34 @@ class SFTConfig(StageConfig):
         unit="batches",
         low=1,
         high=10_000,
+    )
+    packing: bool = setting(
+        default=False,
+        help="Put several demonstrations into one row, each blind to the others, instead of padding each to the longest. "
+        "The same demonstrations make up a step. Worth it where sort_window is 1.",
+    )
+    loss_turns: str = setting(
+        "last",
+        "Learn from the last assistant turn of a dialogue, or from all that answer something. A row's own `learn`, a list "
+        "of message indexes, comes first.",
+        choices=LOSS_TURNS,
+    )
+    select: str = setting(
+        "last",
+        "Which measured step is published: the last; the one with the lowest validation loss; or the one whose answers "
+        "to validation prompts the reward model (inputs.reward) likes best (IG 3.5, C.1).",
+        choices=SELECT,
+    )
+    reward_prompts: int = setting(
+        64, "Validation prompts answered for the reward model.", unit="prompts", low=1, high=100_000
+    )
+    reward_tokens: int = setting(128, "Longest such answer.", unit="tokens", low=1, high=32_768)
+    no_eos_reward: float | None = setting(
+        -1.0,
+        "Score of such an answer that never ended, as in PPO; null: let the reward model read it anyway.",
+        unit="reward",
+        low=-1e6,
+        high=1e6,
     )
     autocast_bf16: bool = setting(
         default=False, help="Multiply matrices in bfloat16; weights and losses stay float32."
