@@ -65,7 +65,7 @@ def new_scalar_input(run: Run, name: str, device: torch.device) -> ScalarModel:
     return cast(ScalarModel, _loading(name, make)).to(device)
 
 
-def checkpoint_activations(cfg: StageConfig, *models: PreTrainedModel | ScalarModel) -> None:
+def checkpoint_activations(cfg: StageConfig, *models: nn.Module) -> None:
     """With `gradient_checkpointing`: blocks keep their inputs alone and run again in the backward pass, dropout repeated.
 
     It works in train mode only, so the models are put into it: whoever wants no dropout has switched it off by then.

@@ -15,7 +15,7 @@ from torch import nn
 from inference.engine.models import load_policy
 from tests.training.core.conftest import run_it
 from tests.training.core.rundirs import demonstrations, make_model, write_rows
-from training.core import sft
+from training.core import packing, sft
 from training.core.config import PRESETS, SFTConfig
 from training.core.data import Dropped, read_demonstrations
 from training.core.errors import RunError
@@ -98,6 +98,94 @@ def test_only_the_last_answer_is_learned_and_its_eos_too(base: Path, tmp_path: P
     assert learned[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(learned[:-1]) == "So long"
     assert tokenizer.decode(row.ids[: row.prompt_tokens]).count("Hello") == 1
+
+
+TALK = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Hello"},
+    {"role": "user", "content": "Name a fruit"},
+    {"role": "assistant", "content": "Apple pie"},
+    {"role": "user", "content": "Bye"},
+    {"role": "assistant", "content": "So long"},
+]
+
+
+def talk(folder: Path, tokenizer: Any, dropped: Dropped, loss_turns: str = "last", **row: Any) -> list[Any]:
+    write_rows(folder / "train.jsonl", [{"id": "1", "messages": TALK, **row}])
+    return read_demonstrations(folder, "train.jsonl", tokenizer, 200, dropped, loss_turns=loss_turns)
+
+
+@pytest.mark.parametrize(
+    ("loss_turns", "row", "expected"),
+    [
+        ("last", {}, ["So long"]),
+        ("all", {}, ["Hello", "Apple pie", "So long"]),
+        ("last", {"learn": [3]}, ["Apple pie"]),
+        ("all", {"learn": [5, 1]}, ["Hello", "So long"]),
+        ("all", {"messages": TALK[1:4]}, ["Apple pie"]),  # An opening answers nothing.
+    ],
+)
+def test_the_chosen_turns_are_learned_with_their_ends(
+    base: Path, tmp_path: Path, loss_turns: str, row: dict[str, Any], expected: list[str]
+) -> None:
+    model, tokenizer = load_policy(base)
+    tokenizer.pad_token = tokenizer.eos_token  # The usual shortcut must hide no end.
+    model.config.pad_token_id = tokenizer.eos_token_id
+    (one,) = talk(tmp_path, tokenizer, Dropped(), loss_turns, **row)
+    turns = [one.ids[start:stop] for start, stop in one.learned]
+    assert [tokenizer.decode(turn[:-1]) for turn in turns] == expected
+    assert all(turn[-1] == tokenizer.eos_token_id for turn in turns)
+    assert one.ids[one.learned[-1][1] :] == []  # What follows the last of them is not read for nothing.
+
+    _, places, targets = packing.lay_out([[one]], model.device)
+    assert targets.tolist() == [token for turn in turns for token in turn]
+    assert [one.ids[place + 1] for place in places.tolist()] == targets.tolist()
+
+
+def test_no_gradient_comes_from_outside_the_chosen_turns(base: Path, tmp_path: Path) -> None:
+    """The loss as a function of all logits: its gradient is zero at every place that foretells another token."""
+    model, tokenizer = load_policy(base)
+    (one,) = talk(tmp_path, tokenizer, Dropped(), learn=[1, 5])
+    ids = torch.tensor([one.ids])
+    logits = model(input_ids=ids).logits.detach().requires_grad_()
+    mine = torch.zeros(len(one.ids), dtype=torch.bool)
+    for start, stop in one.learned:
+        mine[start - 1 : stop - 1] = True
+    picked = logits[0].log_softmax(-1)[:-1].gather(1, ids[0, 1:, None]).squeeze(1)
+    expected = -picked[mine[:-1]].sum()
+    loss = sft.answer_nll(model, [one], SFTConfig())
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+    states: list[torch.Tensor] = []
+    hook = model.transformer.register_forward_hook(lambda _m, _i, out: states.append(out.last_hidden_state))
+    loss = sft.answer_nll(model, [one], SFTConfig())
+    hook.remove()
+    (gradient,) = torch.autograd.grad(loss, states[0])
+    assert torch.equal(gradient[0].abs().sum(-1) > 0, mine)
+
+
+def test_an_earlier_turn_that_the_template_rewrites_is_dropped_and_counted(
+    base: Path, tmp_path: Path
+) -> None:
+    """A template that shortens answers once the dialogue has gone on would teach what the model never has to write."""
+    _, tokenizer = load_policy(base)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}"
+        "{{ '<|assistant|>' + (m['content'] if loop.last else m['content'][:2]) + '<|end|>' }}"
+        "{% else %}{{ '<|user|>' + m['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    dropped = Dropped()
+    assert talk(tmp_path, tokenizer, dropped, "all") == []
+    assert dropped == {"turns_rewritten": 1}
+    (last,) = talk(tmp_path, tokenizer, Dropped(), "last")
+    assert tokenizer.decode(last.ids[last.prompt_tokens : -1]) == "So long"
+
+
+@pytest.mark.parametrize("learn", [[0], [2], [9], ["1"], "all", [True], 1])
+def test_turns_that_are_no_answers_cannot_be_chosen(base: Path, tmp_path: Path, learn: Any) -> None:
+    with pytest.raises(RunError, match=r"train\.jsonl line 1 has under 'learn'"):
+        talk(tmp_path, load_policy(base)[1], Dropped(), learn=learn)
 
 
 def test_a_pad_that_is_eos_hides_no_eos_from_the_loss(base: Path, tmp_path: Path) -> None:
