@@ -3,7 +3,8 @@
     python -m training.core sft runs/2/run.json
 
 The loss is the mean over all learned tokens of a batch, the token that ends a turn included; prompts are read and not
-learned. The head runs on those tokens' places alone, and their logits never stand in memory whole.
+learned. The head runs on those tokens' places alone, and their logits never stand in memory whole. Differs from the paper:
+no pretraining text is mixed in (C.3), and demonstrations are packed, which changes the layout of a step and not its loss.
 """
 
 from __future__ import annotations
@@ -122,13 +123,30 @@ def _read(
     run: Run, tokenizer: Any, limit: int, cfg: SFTConfig, counts: Dropped
 ) -> tuple[list[Demonstration], list[Demonstration]]:
     data, dropped_valid = run.input("dataset"), Dropped()
-    train = read_demonstrations(data, "train.jsonl", tokenizer, limit, counts, loss_turns=cfg.loss_turns)
-    valid = read_demonstrations(
-        data, "valid.jsonl", tokenizer, limit, dropped_valid, loss_turns=cfg.loss_turns
+    train, valid = (
+        _within(
+            read_demonstrations(data, name, tokenizer, limit, dropped, loss_turns=cfg.loss_turns),
+            cfg,
+            dropped,
+        )
+        for name, dropped in (("train.jsonl", counts), ("valid.jsonl", dropped_valid))
     )
     require_some(train, "demonstrations", counts)
     counts.update({f"valid_{reason}": count for reason, count in dropped_valid.items()})
     return train, valid
+
+
+def _within(rows: Sequence[Demonstration], cfg: SFTConfig, dropped: Dropped) -> list[Demonstration]:
+    """Those whose prompt and answer keep their own limits. Counts `prompt_too_long` and `answer_too_long`."""
+    kept = []
+    for row in rows:
+        if cfg.max_prompt_length is not None and row.prompt_tokens > cfg.max_prompt_length:
+            dropped["prompt_too_long"] += 1
+        elif cfg.max_answer_length is not None and len(row.ids) - row.prompt_tokens > cfg.max_answer_length:
+            dropped["answer_too_long"] += 1
+        else:
+            kept.append(row)
+    return kept
 
 
 def _prompts(run: Run, kept: Sequence[Demonstration], name: str) -> list[Prompt]:

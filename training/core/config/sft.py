@@ -27,17 +27,32 @@ class SFTConfig(StageConfig):
         low=8,
         high=131_072,
     )
+    max_prompt_length: int | None = setting(
+        None,
+        "Demonstrations with a longer prompt are dropped and counted (IG appendix C: 1k); null: max_length alone counts.",
+        unit="tokens",
+        low=1,
+        high=131_072,
+    )
+    max_answer_length: int | None = setting(
+        None,
+        "Demonstrations with a longer last answer are dropped and counted (IG appendix C: 1k); null: max_length alone counts.",
+        unit="tokens",
+        low=1,
+        high=131_072,
+    )
+    packing: bool = setting(
+        default=True,
+        help="Put several demonstrations into one row, each blind to the others, instead of padding each to the longest. "
+        "The same demonstrations make up a step, and its loss is the same.",
+    )
     sort_window: int = setting(
-        8,
-        "Batches that are sorted by length together to save padding; 1: none.",
+        1,
+        "Batches that are sorted by length together to save padding; 1: none. Batches of short answers then count as much "
+        "as those of long ones, and the model learns to end too early: for models that cannot be packed.",
         unit="batches",
         low=1,
         high=10_000,
-    )
-    packing: bool = setting(
-        default=False,
-        help="Put several demonstrations into one row, each blind to the others, instead of padding each to the longest. "
-        "The same demonstrations make up a step. Worth it where sort_window is 1.",
     )
     loss_turns: str = setting(
         "last",
