@@ -24,7 +24,9 @@ from training.core.report import read_rows
 def measured(select: str, rows: list[dict[str, float]]) -> tuple[int, float, dict[str, float]]:
     """The step that the rule chooses, the weight it had there, and its numbers."""
     model, kept = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
-    modules = {"model": model} | ({} if select == "last" else {"chosen": kept})
+    modules: dict[str, nn.Module] = {"model": model}
+    if select != "last":
+        modules["chosen"] = kept
     state = TrainingState(modules=modules, optimizer=torch.optim.SGD(model.parameters()))
     for step, row in enumerate(rows):
         nn.init.constant_(model.weight, step + 1.0)

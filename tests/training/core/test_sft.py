@@ -161,7 +161,7 @@ def test_no_gradient_comes_from_outside_the_chosen_turns(base: Path, tmp_path: P
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
     states: list[torch.Tensor] = []
-    hook = model.transformer.register_forward_hook(lambda _m, _i, out: states.append(out.last_hidden_state))
+    hook = model.base_model.register_forward_hook(lambda _m, _i, out: states.append(out.last_hidden_state))
     loss = sft.answer_nll(model, [one], SFTConfig())
     hook.remove()
     (gradient,) = torch.autograd.grad(loss, states[0])

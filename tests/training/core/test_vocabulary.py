@@ -165,11 +165,12 @@ def test_the_formulas_in_float64(head: str) -> None:
         weight[:8].detach().requires_grad_(),
         bias[:8].detach().requires_grad_(),
     )
-    for function in (
+    functions: tuple[Any, ...] = (
         lambda h, w, b: head_token_logprobs(h, tokens[:3] % 8, made(h, w, b), with_entropy=True),
         lambda h, w, b: head_token_logprobs(h, tokens[:3] % 8, made(h, w, b))[0],
         lambda h, w, b: 3.0 * head_nll_sum(h, tokens[:3] % 8, made(h, w, b)),
-    ):
+    )
+    for function in functions:
         assert torch.autograd.gradcheck(function, few, atol=1e-7)  # type: ignore[no-untyped-call]
 
 
@@ -286,8 +287,14 @@ def test_activations_computed_again_give_the_same_gradients_bit_for_bit(name: st
 
 
 def kept_for_backward(model: Any) -> int:
+    """Numbers that autograd keeps between the two passes."""
     kept: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x.numel()), x)[1], lambda x: x):
+
+    def pack(x: Tensor) -> Tensor:
+        kept.append(x.numel())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         token_logprobs_of(model, *ragged())
     return sum(kept)
 
