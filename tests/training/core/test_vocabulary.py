@@ -307,7 +307,7 @@ def test_stages_take_the_setting(tmp_path: Path, base: Path) -> None:
     found = []
     for on in (False, True):
         folder = tmp_path / str(on)
-        config = {"gradient_checkpointing": on, "batch_size": 4}
+        config = {"gradient_checkpointing": on, "batch_size": 4, "shared_prefix": "off"}
         run_it(folder, "reward", config, data={"train": rankings(8)}, inputs={"model": base})
         found.append((folder / "model" / "model.safetensors").read_bytes())
     assert found[0] == found[1]
