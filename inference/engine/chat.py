@@ -73,12 +73,26 @@ def render_dialogue(
     prefix of the ids, always for the last one, and for earlier ones wherever the template does not rewrite
     history; a turn for which it does is masked 0.
     """
-    _check_messages(messages)
-    ids, spans = _ours(tokenizer, messages) if _is_ours(tokenizer) else _foreign_dialogue(tokenizer, messages)
+    ids, turns = render_turns(tokenizer, messages)
     mask = [0] * len(ids)
-    for start, stop in spans[-1:] if last_only else spans:
+    for start, stop in list(turns.values())[-1 if last_only else 0 :]:
         mask[start:stop] = [1] * (stop - start)
     return ids, mask
+
+
+def render_turns(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], wanted: Sequence[int] | None = None
+) -> tuple[list[int], dict[int, tuple[int, int]]]:
+    """Token ids of a finished dialogue, and where in them each assistant message lies: its index -> [start, stop).
+
+    From start to stop stands what the model has to write, the token that ends the turn included. An earlier turn that the
+    template rewrites once others follow (thoughts taken out, say) is not at the place where it was written, and left out.
+    `wanted` saves the search for other turns than these.
+    """
+    _check_messages(messages)
+    if _is_ours(tokenizer):
+        return _ours(tokenizer, messages)
+    return _foreign_dialogue(tokenizer, messages, range(len(messages)) if wanted is None else wanted)
 
 
 def encode_completion(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -149,17 +163,17 @@ def _id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
 
 def _ours(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids of whole turns, and where the model's own writing lies as [start, stop)."""
+) -> tuple[list[int], dict[int, tuple[int, int]]]:
+    """Ids of whole turns, and where the model's own writing lies as [start, stop), by message."""
     ids: list[int] = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-    spans = []
-    for message in messages:
+    turns = {}
+    for place, message in enumerate(messages):
         ids.append(_id(tokenizer, ROLES[message["role"]]))
         start = len(ids)
         ids += [*encode_text(tokenizer, message["content"]), _id(tokenizer, END)]
         if message["role"] == "assistant":
-            spans.append((start, len(ids)))
-    return ids, spans
+            turns[place] = (start, len(ids))
+    return ids, turns
 
 
 def _foreign(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generate: bool) -> list[int]:
@@ -189,23 +203,36 @@ def _foreign(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *,
 
 
 def _foreign_dialogue(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
-) -> tuple[list[int], list[tuple[int, int]]]:
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], wanted: Sequence[int]
+) -> tuple[list[int], dict[int, tuple[int, int]]]:
     """The last assistant turn is the prompt's ids plus the completion's, as sampling will see it; earlier ones are found."""
+    last: dict[int, tuple[int, int]] = {}
     if messages[-1]["role"] != "assistant":
-        ids, spans, earlier = _foreign(tokenizer, messages, generate=False), [], messages
+        ids, earlier = _foreign(tokenizer, messages, generate=False), messages
     else:
         prompt = render_prompt(tokenizer, messages[:-1]) if len(messages) > 1 else []
         ids = prompt + encode_completion(tokenizer, messages[-1]["content"])
-        spans, earlier = [(len(prompt), len(ids))], messages[:-1]
-    found = []
+        last, earlier = {len(messages) - 1: (len(prompt), len(ids))}, messages[:-1]
+    found = {}
     for place, message in enumerate(earlier):
-        if message["role"] == "assistant" and place:
-            start = len(prefix := render_prompt(tokenizer, messages[:place]))
-            end = turn_end_id(tokenizer)
-            if ids[:start] == prefix and end in ids[start:]:
-                found.append((start, ids.index(end, start) + 1))
-    return ids, found + spans
+        if message["role"] == "assistant" and place and place in wanted:
+            span = _earlier_turn(tokenizer, messages[: place + 1], ids)
+            if span is not None:
+                found[place] = span
+    return ids, found | last
+
+
+def _earlier_turn(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], ids: list[int]
+) -> tuple[int, int] | None:
+    """Where the last of `messages` lies in the ids of a longer dialogue, if it lies there as it does without what follows."""
+    start = len(prompt := render_prompt(tokenizer, messages[:-1]))
+    alone = _foreign(tokenizer, messages, generate=False)
+    end = turn_end_id(tokenizer)
+    if alone[:start] != prompt or end not in alone[start:]:
+        return None
+    stop = alone.index(end, start) + 1
+    return (start, stop) if ids[:stop] == alone[:stop] else None
 
 
 def _template_of(tokenizer: PreTrainedTokenizerBase) -> str:

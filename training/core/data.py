@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from inference.engine.chat import Message, encode_completion, render_prompt
+from inference.engine.chat import Message, encode_completion, render_prompt, render_turns
 from training.core.errors import RunError
 
 Dropped = Counter[str]
@@ -22,11 +22,23 @@ Dropped = Counter[str]
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A dialogue whose last turn is what a good answer looks like; the loss is on ids[prompt_tokens:]."""
+    """A dialogue with assistant turns that show what a good answer looks like."""
 
     id: str
     ids: list[int]
-    prompt_tokens: int
+    learned: tuple[tuple[int, int], ...]
+    """Where the turns to learn from lie in `ids`, as [start, stop), the token that ends the turn included. The last ends
+    with `ids`: what comes after it would be read for nothing."""
+    turn: int
+    """Index of the last of them among the dialogue's messages; those before it are its prompt."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.learned[-1][0]
+
+    @property
+    def learned_tokens(self) -> int:
+        return sum(stop - start for start, stop in self.learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +114,53 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message], wher
 
 
 def read_demonstrations(
-    folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, dropped: Dropped
+    folder: Path,
+    name: str,
+    tokenizer: PreTrainedTokenizerBase,
+    limit: int,
+    dropped: Dropped,
+    *,
+    loss_turns: str = "last",
 ) -> list[Demonstration]:
-    """Demonstrations of at most `limit` tokens. Counts `no_answer` and `too_long`."""
+    """Demonstrations of at most `limit` tokens. Counts `no_answer`, `too_long` and `turns_rewritten`: a turn to be learned
+    that the chat template shows otherwise once the dialogue has gone on would teach what the model never has to write.
+
+    `loss_turns` is "last" or "all"; a row's own "learn", a list of message indexes, comes before it.
+    """
     found = []
     for where, row in rows_of(folder, name):
         messages = messages_of(row, "messages", where)
-        if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        turns = _turns(row, messages, loss_turns, where)
+        if not turns:
             dropped["no_answer"] += 1
             continue
-        prompt = prompt_ids(tokenizer, messages[:-1], where)
-        ids = prompt + encode_completion(tokenizer, messages[-1]["content"])
+        try:
+            ids, spans = render_turns(tokenizer, messages[: turns[-1] + 1], turns)
+        except ValueError as wrong:
+            raise bad_row(where, f"cannot be rendered: {wrong}") from wrong
         if len(ids) > limit:
             dropped["too_long"] += 1
-            continue
-        found.append(Demonstration(str(row["id"]), ids, len(prompt)))
+        elif not spans.keys() >= set(turns):
+            dropped["turns_rewritten"] += 1
+        else:
+            learned = tuple(spans[turn] for turn in turns)
+            found.append(Demonstration(str(row["id"]), ids, learned, turns[-1]))
     return found
+
+
+def _turns(row: dict[str, Any], messages: list[Message], loss_turns: str, where: str) -> list[int]:
+    """Which messages are learned, in order. An assistant's opening words answer nothing, so they are never among them."""
+    answers = [k for k, message in enumerate(messages) if k and message["role"] == "assistant"]
+    if "learn" in row:
+        chosen = row["learn"]
+        if not isinstance(chosen, list) or not all(type(k) is int and k in answers for k in chosen):
+            raise bad_row(
+                where, f"has under 'learn' not only indexes of assistant messages after the first ({answers})"
+            )
+        return sorted(set(chosen))
+    if messages[-1:] and messages[-1]["role"] != "assistant":
+        return []
+    return answers if loss_turns == "all" else answers[-1:]
 
 
 def read_rankings(

@@ -26,6 +26,7 @@ Numbers = dict[str, float]
 # These change how a run is watched or fits in memory, not what it computes: a resumed run may have others.
 _FREE_SETTINGS = {
     "micro_batch_tokens",
+    "gradient_checkpointing",
     "save_every",
     "keep_checkpoints",
     "eval_every",
@@ -184,6 +185,8 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 def fingerprint(run: Run) -> str:
     """What a checkpoint belongs to: the stage, its seed, the settings that decide results, and the inputs."""
     config = {k: v for k, v in run.config.to_json().items() if k not in _FREE_SETTINGS}
+    if getattr(run.config, "select", "last") != "last":
+        config["eval_every"] = run.config.eval_every  # Only a measured step can be chosen.
     inputs = {k: v for k, v in run.sha256.items() if not k.startswith(("inputs/checkpoint", "step-"))}
     text = json.dumps([run.kind, run.seed, config, inputs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

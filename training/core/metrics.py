@@ -42,6 +42,8 @@ SFT: dict[str, Metric] = {
     "sft/tokens": Metric("tokens", "Answer tokens that this step learned from.", "Steady."),
     "sft/padding_share": Metric("", "Share of the computed positions that were padding.", "Below 0.2."),
     "sft/valid_nll": Metric("nats/token", "Held-out demonstrations: mean negative log-likelihood per answer token.", "Falls at first. It may rise after an epoch while people still like the answers better (InstructGPT 3.5)."),
+    "sft/valid_reward": Metric("reward", "Mean reward-model score of fresh answers to held-out prompts; unfinished ones have their fixed score.", "Rises; where it falls while the loss still does, people would like the answers less."),
+    "sft/valid_reward_se": Metric("reward", "Standard error of sft/valid_reward.", "Small beside the rise."),
 }  # fmt: skip
 
 REWARD: dict[str, Metric] = {

@@ -50,6 +50,7 @@ from training.core.run_folder import Run
 from training.core.stage import (
     SAMPLED_PROMPTS,
     check_same_tokenizer,
+    checkpoint_activations,
     context_of,
     load_policy_input,
     load_scalar_input,
@@ -63,6 +64,7 @@ def train_ppo(run: Run, reward_function: RewardFunction | None = None) -> dict[s
     began = time.monotonic()
     cfg, device = cast(PPOConfig, run.config), prepare(run)
     actors = load_actors(run, device, reward_function)
+    checkpoint_activations(cfg, actors.policy, actors.value)
     dropped = Dropped()
     train, valid = _read_prompts(run, actors, cfg, dropped)
     state = new_state(actors, cfg)

@@ -14,7 +14,11 @@ INSTRUCTGPT: dict[str, dict[str, Any]] = {
         "lr": 6e-4, "warmup_steps": 2000, "weight_decay": 0.1, "max_grad_norm": 1.0, "save_every": 1000, "eval_every": 1000,
         "sample_every": 1000,
     },
-    "sft": {"lr": 9.65e-6, "epochs": 16, "batch_size": 32, "dropout": 0.2, "lr_schedule": "cosine", "max_length": 2048},
+    # The paper publishes the step that a reward model likes best. A first round has none yet, so `select` is left to the run.
+    "sft": {
+        "lr": 9.65e-6, "epochs": 16, "batch_size": 32, "dropout": 0.2, "lr_schedule": "cosine", "warmup_steps": 0,
+        "max_length": 2048, "max_prompt_length": 1000, "max_answer_length": 1000,
+    },
     "reward": {"lr": 9e-6, "epochs": 1, "batch_size": 64, "lr_schedule": "cosine", "max_length": 2048},
     "ppo": {
         "lr": 8.05e-6, "value_lr": 9e-6, "lr_schedule": "constant", "warmup_steps": 10, "iterations": 500, "episodes": 512,

@@ -29,6 +29,7 @@ from training.core.checkpoint import TrainingState
 from training.core.config import PretrainConfig
 from training.core.data import Dropped, Prompt, messages_of, prompt_ids, require_some, rows_of
 from training.core.errors import RunError
+from training.core.language import nll_at, padded, places_before
 from training.core.loop import (
     Numbers,
     autocast,
@@ -46,9 +47,8 @@ from training.core.loop import (
     start,
     stream_seed,
 )
-from training.core.losses import nll_sum
 from training.core.run_folder import Run
-from training.core.stage import SampleBook, logits_from, policy_saver
+from training.core.stage import SampleBook, checkpoint_activations, policy_saver
 
 SEPARATOR = "<|endoftext|>"
 Document = str | list[Message]
@@ -64,6 +64,7 @@ def train_pretrain(run: Run) -> dict[str, Any]:
     tokenizer = train_tokenizer(_plain(train), cfg.vocab_size)
     model = new_model(tokenizer, cfg, stream_seed(run.seed, "init"))
     torch.nn.Module.to(model, device)
+    checkpoint_activations(cfg, model)
     stream = torch.tensor([i for d in train for i in document_ids(tokenizer, d)], dtype=torch.long)
     held_out = [document_ids(tokenizer, d) for d in valid]
     if len(stream) <= cfg.context:
@@ -105,9 +106,10 @@ def _update(
     count = blocks.shape[0] * (blocks.shape[1] - 1)
     total = 0.0
     for part in torch.split(blocks, max(cfg.micro_batch_tokens // cfg.context, 1)):
+        ids, targets = part[:, :-1], part[:, 1:].flatten()
         with autocast(blocks.device, enabled=cfg.autocast_bf16):
-            logits = model(input_ids=part[:, :-1], use_cache=False).logits
-        loss = nll_sum(logits, part[:, 1:], torch.ones_like(part[:, 1:])) / count
+            places = torch.arange(len(targets), device=blocks.device)
+            loss = nll_at(model, padded(ids, torch.ones_like(ids)), places, targets) / count
         torch.autograd.backward(loss)
         total += float(loss.detach())
     check_finite(total, "pretrain/loss")
@@ -212,7 +214,8 @@ def bits_per_byte(
         ):
             ids, mask = pad([windows[i] for i in part], model.device)
             with autocast(model.device, enabled=cfg.autocast_bf16):
-                logits = logits_from(model, ids, mask, 0)
-            nats += float(nll_sum(logits, ids[:, 1:], mask[:, 1:]))
+                wanted = mask.bool()
+                wanted[:, 0] = False
+                nats += float(nll_at(model, padded(ids, mask), places_before(wanted), ids[wanted]))
     size = sum(len(decode(tokenizer, ids).encode()) for ids in documents)
     return {"pretrain/valid_bits_per_byte": nats / math.log(2) / size} if size else {}

@@ -40,7 +40,14 @@ from training.core.reward_batches import batches_of, check_hold_out, parts_of
 from training.core.reward_measure import held_out, normal_shift, report_on
 from training.core.reward_scores import Scored, choose_way, scores_of, weighted_loss
 from training.core.run_folder import Run, write_json
-from training.core.stage import context_of, load_policy_input, new_scalar_input, scalar_saver, vocabulary_of
+from training.core.stage import (
+    checkpoint_activations,
+    context_of,
+    load_policy_input,
+    new_scalar_input,
+    scalar_saver,
+    vocabulary_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ def train_reward(run: Run) -> dict[str, Any]:
     del policy
     data = read_data(run, cfg, tokenizer, limit, vocabulary)
     disable_dropout(model)
+    checkpoint_activations(cfg, model)
     state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
     plan = [
         [data.train[i] for i in batch]

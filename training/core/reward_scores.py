@@ -112,6 +112,8 @@ def choose_way(
     """
     if cfg.shared_prefix == "off":
         return Sharing(used=False, reason="switched off")
+    if cfg.gradient_checkpointing and cfg.shared_prefix == "auto":
+        return Sharing(used=False, reason="gradient_checkpointing keeps no keys and values")
     if held == 0:
         return Sharing(used=False, reason="an earlier attempt of this run found that it differs")
     reason = misfit(model, longest)

@@ -22,8 +22,8 @@ from inference.engine.requests import SampleRequest
 from training.core.config import PPOConfig
 from training.core.data import Prompt
 from training.core.loop import Numbers, pad
-from training.core.losses import kl_k1, kl_k3, masked_mean, token_entropy, token_logprobs
-from training.core.stage import generate, logits_from
+from training.core.losses import kl_k1, kl_k3, masked_mean
+from training.core.stage import generate, token_logprobs_of
 
 
 class Sampling(Protocol):
@@ -124,11 +124,12 @@ def answer_logprobs(
 ) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities (b, R) of the answers' tokens and, if wanted, the entropies of the distributions they came from."""
     ids_BT, mask_BT = pad([rollout.sequence(i) for i in part], model.device)
-    first = min(len(rollout.prompts[i].ids) for i in part) - 1
-    logits_BNV = logits_from(model, ids_BT, mask_BT, first)
-    logp_BN = token_logprobs(logits_BNV, ids_BT[:, first + 1 :])
-    entropy_BR = _aligned(token_entropy(logits_BNV), rollout, part, first, width) if with_entropy else None
-    return _aligned(logp_BN, rollout, part, first, width), entropy_BR
+    starts_B1 = torch.tensor([[len(rollout.prompts[i].ids)] for i in part], device=model.device)
+    wanted_BT = (torch.arange(ids_BT.shape[1], device=model.device) >= starts_B1) & mask_BT.bool()
+    found = token_logprobs_of(model, ids_BT, mask_BT, wanted_BT, with_entropy=with_entropy)
+    logp_BR, entropy_BR = (None if x is None else _aligned(x, rollout, part, -1, width) for x in found)
+    assert logp_BR is not None  # noqa: S101 - always there; tells mypy
+    return logp_BR, entropy_BR
 
 
 def answer_values(model: ScalarModel, rollout: Rollout, part: Sequence[int], width: int) -> Tensor:

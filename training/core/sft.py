@@ -2,12 +2,14 @@
 
     python -m training.core sft runs/2/run.json
 
-The loss is the mean over all answer tokens of a batch, the closing EOS included; prompts are read and not learned.
-Differs from the paper: the last step is published, and not the one that a reward model likes best.
+The loss is the mean over all learned tokens of a batch, the token that ends a turn included; prompts are read and not
+learned. The head runs on those tokens' places alone, and their logits never stand in memory whole. Differs from the paper:
+no pretraining text is mixed in (C.3), and demonstrations are packed, which changes the layout of a step and not its loss.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -19,6 +21,7 @@ from transformers import PreTrainedModel
 from inference.engine.models import disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
+from training.core.choice import CHOSEN, Judge, check_choice, chosen, consider
 from training.core.config import SFTConfig
 from training.core.data import (
     Demonstration,
@@ -30,6 +33,7 @@ from training.core.data import (
     rows_of,
 )
 from training.core.errors import RunError
+from training.core.language import nll_at
 from training.core.loop import (
     Numbers,
     autocast,
@@ -40,17 +44,21 @@ from training.core.loop import (
     make_optimizer,
     micro_batches,
     optimizer_step,
-    pad,
     permutation,
     prepare,
     run_steps,
     sorted_batches,
     start,
 )
-from training.core.losses import nll_sum
-from training.core.report import Reporter
+from training.core.packing import check_packing, lay_out, pack, row_tokens
 from training.core.run_folder import Run
-from training.core.stage import SampleBook, context_of, load_policy_input, logits_from, policy_saver
+from training.core.stage import (
+    SampleBook,
+    checkpoint_activations,
+    context_of,
+    load_policy_input,
+    policy_saver,
+)
 
 
 def train_sft(run: Run) -> dict[str, Any]:
@@ -58,20 +66,24 @@ def train_sft(run: Run) -> dict[str, Any]:
     began = time.monotonic()
     cfg, device = cast(SFTConfig, run.config), prepare(run)
     model, tokenizer = load_policy_input(run, "model", device)
-    limit, dropped, dropped_valid = min(cfg.max_length, context_of(model)), Dropped(), Dropped()
-    data = run.input("dataset")
-    train = read_demonstrations(data, "train.jsonl", tokenizer, limit, dropped)
-    valid = read_demonstrations(data, "valid.jsonl", tokenizer, limit, dropped_valid)
-    require_some(train, "demonstrations", dropped)
+    limit, counts = min(cfg.max_length, context_of(model)), Dropped()
+    train, valid = _read(run, tokenizer, limit, cfg, counts)
+    check_choice(run, valid)
     use_dropout(model, cfg.dropout)
-    state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
+    checkpoint_activations(cfg, model)
+    if cfg.packing:
+        check_packing(model, train)
+    state = _new_state(model, cfg)
+    prompts = _prompts(run, valid or train, "valid.jsonl" if valid else "train.jsonl")
+    judge = Judge(run, tokenizer, model, prompts) if "reward" in run.inputs and valid else None
     steps_per_epoch = len(batches_of(train, cfg, run.seed, 0))
     total = cfg.epochs * steps_per_epoch
     report = start(run, state, total)
-    book = SampleBook(
-        run, tokenizer, _prompts(run, valid or train, "valid.jsonl" if valid else "train.jsonl"), limit
-    )
+    book = SampleBook(run, tokenizer, prompts, limit)
     batches: dict[int, list[list[int]]] = {}
+
+    def measure() -> Numbers:
+        return held_out(model, valid, cfg) | (judge.numbers(model) if judge else {})
 
     def do_step(step: int) -> Numbers:
         epoch, place = divmod(step, steps_per_epoch)
@@ -81,41 +93,70 @@ def train_sft(run: Run) -> dict[str, Any]:
         batch = [train[i] for i in batches[epoch][place]]
         row = update(model, batch, state, cfg, lr_factor(step, total, cfg.lr_schedule, cfg.warmup_steps))
         if due(step + 1, cfg.eval_every, total):
-            row |= held_out(model, valid, cfg)
+            row |= measure()
+            consider(state, row, cfg)
         if due(step + 1, cfg.sample_every, total):
             book.write(report, step + 1, model)
         return row
 
-    _look_before(state, report, book, model, valid, cfg)
+    if state.step == 0:  # How good it was before, so that curves have a start.
+        report.log(0, measure())
+        book.write(report, 0, model)
     model.train()
     last = run_steps(run, state, report, do_step)
-    counts = {**dropped, **{f"valid_{reason}": count for reason, count in dropped_valid.items()}}
-    publish_model(run, "model", policy_saver(model, tokenizer, cfg), last, counts)
-    return result(run.kind, state.step, last, counts, time.monotonic() - began)
+    published, step, numbers = chosen(state, last)
+    publish_model(
+        run, "model", policy_saver(cast(PreTrainedModel, published), tokenizer, cfg), numbers, counts
+    )
+    seconds = time.monotonic() - began
+    return result(run.kind, state.step, numbers, counts, seconds, select=cfg.select, chosen_step=step)
 
 
-def _look_before(
-    state: TrainingState,
-    report: Reporter,
-    book: SampleBook,
-    model: PreTrainedModel,
-    valid: list[Demonstration],
-    cfg: SFTConfig,
-) -> None:
-    """Step 0: how good it was before, so that curves have a start."""
-    if state.step == 0:
-        report.log(0, held_out(model, valid, cfg))
-        book.write(report, 0, model)
+def _new_state(model: PreTrainedModel, cfg: SFTConfig) -> TrainingState:
+    modules: dict[str, nn.Module] = {"model": model}
+    if cfg.select != "last":
+        modules[CHOSEN] = copy.deepcopy(model).requires_grad_(requires_grad=False)
+    return TrainingState(modules=modules, optimizer=make_optimizer([(model, cfg.lr)], cfg))
+
+
+def _read(
+    run: Run, tokenizer: Any, limit: int, cfg: SFTConfig, counts: Dropped
+) -> tuple[list[Demonstration], list[Demonstration]]:
+    data, dropped_valid = run.input("dataset"), Dropped()
+    train, valid = (
+        _within(
+            read_demonstrations(data, name, tokenizer, limit, dropped, loss_turns=cfg.loss_turns),
+            cfg,
+            dropped,
+        )
+        for name, dropped in (("train.jsonl", counts), ("valid.jsonl", dropped_valid))
+    )
+    require_some(train, "demonstrations", counts)
+    counts.update({f"valid_{reason}": count for reason, count in dropped_valid.items()})
+    return train, valid
+
+
+def _within(rows: Sequence[Demonstration], cfg: SFTConfig, dropped: Dropped) -> list[Demonstration]:
+    """Those whose prompt and answer keep their own limits. Counts `prompt_too_long` and `answer_too_long`."""
+    kept = []
+    for row in rows:
+        if cfg.max_prompt_length is not None and row.prompt_tokens > cfg.max_prompt_length:
+            dropped["prompt_too_long"] += 1
+        elif cfg.max_answer_length is not None and len(row.ids) - row.prompt_tokens > cfg.max_answer_length:
+            dropped["answer_too_long"] += 1
+        else:
+            kept.append(row)
+    return kept
 
 
 def _prompts(run: Run, kept: Sequence[Demonstration], name: str) -> list[Prompt]:
-    by_id = {one.id: one for one in kept[:16]}
+    """What the last learned turn of each demonstration answers."""
+    by_id = {one.id: one for one in kept}
     found = []
     for where, row in rows_of(run.input("dataset"), name):
         if one := by_id.get(str(row["id"])):
-            found.append(
-                Prompt(one.id, messages_of(row, "messages", where)[:-1], one.ids[: one.prompt_tokens])
-            )
+            messages = messages_of(row, "messages", where)[: one.turn]
+            found.append(Prompt(one.id, messages, one.ids[: one.prompt_tokens]))
     return found
 
 
@@ -133,48 +174,54 @@ def update(
     cfg: SFTConfig,
     factor: float,
 ) -> Numbers:
-    """One optimizer step. Each part's summed loss is divided by the answer tokens of the whole batch, not of the part."""
+    """One optimizer step. Each part's summed loss is divided by the learned tokens of the whole batch, not of the part."""
     began = time.perf_counter()
     tokens = answer_tokens(batch)
     total, positions = 0.0, 0
-    for part in micro_batches(range(len(batch)), lambda i: (1, len(batch[i].ids)), cfg.micro_batch_tokens):
-        rows = [batch[i] for i in part]
-        loss = answer_nll(model, rows, cfg) / tokens
+    for rows in parts_of(batch, cfg):
+        loss = rows_nll(model, rows, cfg) / tokens
         torch.autograd.backward(loss)
         total += float(loss.detach())
-        positions += len(rows) * max(len(row.ids) for row in rows)
+        positions += len(rows) * max(map(row_tokens, rows))
     check_finite(total, "sft/loss")
-    norms = optimizer_step(state.optimizer, state.modules, cfg, factor)
-    real = sum(len(row.ids) for row in batch)
+    norms = optimizer_step(state.optimizer, {"model": model}, cfg, factor)
+    real = row_tokens(batch)
     return {
         "sft/loss": total, "sft/grad_norm": norms["model"], "sft/lr": cfg.lr * factor, "sft/tokens": tokens,
         "sft/padding_share": 1 - real / positions, "perf/tokens_per_s": real / (time.perf_counter() - began),
     }  # fmt: skip
 
 
+def parts_of(batch: Sequence[Demonstration], cfg: SFTConfig) -> list[list[list[Demonstration]]]:
+    """A batch as micro-batches of rows, a row being one demonstration, or several with `packing`."""
+    lengths = [len(one.ids) for one in batch]
+    rows = pack(lengths) if cfg.packing else [[i] for i in range(len(batch))]
+    cost = [sum(lengths[i] for i in row) for row in rows]
+    parts = micro_batches(range(len(rows)), lambda r: (1, cost[r]), cfg.micro_batch_tokens)
+    return [[[batch[i] for i in rows[r]] for r in part] for part in parts]
+
+
 def answer_tokens(rows: Sequence[Demonstration]) -> int:
-    return sum(len(row.ids) - row.prompt_tokens for row in rows)
+    return sum(row.learned_tokens for row in rows)
 
 
 def answer_nll(model: PreTrainedModel, rows: Sequence[Demonstration], cfg: SFTConfig) -> Tensor:
-    """Summed NLL of the answers' tokens, EOS included, in nats (a scalar tensor)."""
-    ids_BT, mask_BT = pad([row.ids for row in rows], model.device)
-    learned_BT = mask_BT.clone()
-    for b, row in enumerate(rows):
-        learned_BT[b, : row.prompt_tokens] = 0
-    first = min(row.prompt_tokens for row in rows) - 1
+    """Summed NLL of the learned turns' tokens, EOS included, in nats (a scalar tensor); one demonstration a row."""
+    return rows_nll(model, [[row] for row in rows], cfg)
+
+
+def rows_nll(model: PreTrainedModel, rows: Sequence[Sequence[Demonstration]], cfg: SFTConfig) -> Tensor:
+    """The same for rows of one or more demonstrations."""
     with autocast(model.device, enabled=cfg.autocast_bf16):
-        logits = logits_from(model, ids_BT, mask_BT, first)
-    return nll_sum(logits, ids_BT[:, first + 1 :], learned_BT[:, first + 1 :])
+        return nll_at(model, *lay_out(rows, model.device))
 
 
 def held_out(model: PreTrainedModel, rows: Sequence[Demonstration], cfg: SFTConfig) -> Numbers:
-    """Mean NLL per answer token of the validation set; nothing without one."""
+    """Mean NLL per learned token of the validation set; nothing without one."""
     if not rows:
         return {}
     with evaluating(model):
-        parts = micro_batches(range(len(rows)), lambda i: (1, len(rows[i].ids)), cfg.micro_batch_tokens)
-        nats = sum(float(answer_nll(model, [rows[i] for i in part], cfg)) for part in parts)
+        nats = sum(float(rows_nll(model, part, cfg)) for part in parts_of(rows, cfg))
     return {"sft/valid_nll": nats / answer_tokens(rows)}
 
 

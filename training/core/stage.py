@@ -25,9 +25,14 @@ from inference.engine.requests import EngineError, Sample, SampleRequest
 from training.core.config import StageConfig
 from training.core.data import Prompt
 from training.core.errors import RunError
+from training.core.language import token_logprobs_of
 from training.core.loop import evaluating, stream_seed
 from training.core.report import Reporter
 from training.core.run_folder import Run
+
+__all__ = ["SAMPLED_PROMPTS", "SampleBook", "check_same_tokenizer", "checkpoint_activations", "context_of", "generate",
+           "load_policy_input", "load_scalar_input", "logits_from", "new_scalar_input", "policy_saver", "scalar_saver",
+           "token_logprobs_of", "vocabulary_of"]  # fmt: skip
 
 SAMPLED_PROMPTS = 4
 SLOTS = 32
@@ -58,6 +63,25 @@ def new_scalar_input(run: Run, name: str, device: torch.device) -> ScalarModel:
     """The trunk of a policy of inputs/ under a fresh head that hangs on the run's seed."""
     make = lambda: ScalarModel.from_policy(run.input(name), seed=stream_seed(run.seed, "head"))  # noqa: E731
     return cast(ScalarModel, _loading(name, make)).to(device)
+
+
+def checkpoint_activations(cfg: StageConfig, *models: nn.Module) -> None:
+    """With `gradient_checkpointing`: blocks keep their inputs alone and run again in the backward pass, dropout repeated.
+
+    It works in train mode only, so the models are put into it: whoever wants no dropout has switched it off by then.
+    """
+    if not cfg.gradient_checkpointing:
+        return
+    for model in models:
+        trunk: Any = model.backbone if isinstance(model, ScalarModel) else model
+        if not trunk.supports_gradient_checkpointing:
+            raise RunError(
+                "no_checkpointing",
+                f"{type(trunk).__name__} cannot compute its activations again.",
+                "Set gradient_checkpointing to false.",
+            )
+        trunk.activation_checkpointing_enable({"use_reentrant": False})
+        model.train()
 
 
 def _loading(name: str, load: Callable[[], Any]) -> Any:

@@ -218,10 +218,10 @@ def test_the_last_good_checkpoint_stays_when_training_diverges(
 ) -> None:
     """The loss is fine for two steps and overflows in the third, as a rate that is too high makes it."""
     calls = iter(range(1000))
-    real = sft.answer_nll
+    real = sft.rows_nll
     config = {**TEST["sft"], "save_every": 1, "keep_checkpoints": 10}
     with monkeypatch.context() as patch:
-        patch.setattr(sft, "answer_nll", lambda *a: real(*a) * (1.0 if next(calls) < 2 else float("inf")))
+        patch.setattr(sft, "rows_nll", lambda *a: real(*a) * (1.0 if next(calls) < 2 else float("inf")))
         error = error_of(tmp_path, "sft", config, data={"train": demonstrations(16)}, inputs={"model": base})
     assert error["code"] == "nan_loss"
     assert sorted(p.name for p in tmp_path.glob("step-*")) == ["step-1", "step-2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch import nn
 from inference.engine.models import load_policy
 from tests.training.core.conftest import run_it
 from tests.training.core.rundirs import demonstrations, make_model, write_rows
-from training.core import sft
-from training.core.config import PRESETS, SFTConfig
+from training.core import packing, sft
+from training.core.config import PRESETS, SFTConfig, preset
 from training.core.data import Dropped, read_demonstrations
 from training.core.errors import RunError
+from training.core.language import logprobs_at
+from training.core.loop import lr_factor
 from training.core.report import read_rows
 
 LETTERS = "abcdef"
@@ -58,27 +61,29 @@ def chain_nll(rows: list[dict[str, Any]]) -> float:
 
 
 def test_it_learns_a_known_chain_to_its_entropy(tmp_path: Path) -> None:
-    """E5: held-out NLL within 0.05 nats of the demonstrators' own (a uniform guess is 0.8 above), the end of the answer included."""
+    """E5: held-out NLL within 0.02 nats of the demonstrators' own (a uniform guess is 0.8 above), the end of the answer
+    included, and answers end as often as the demonstrators' do."""
     model = make_model(tmp_path / "model", vocab=261, width=48)
     valid = chain_rows(300, seed=2)
     config = {
-        "lr": 8e-3,
-        "epochs": 2,
-        "batch_size": 32,
-        "eval_every": 1000,
-        "sample_every": 1000,
-        "save_every": 1000,
-        "warmup_steps": 10,
-    }
-    run_it(
-        tmp_path / "run",
-        "sft",
-        config,
-        data={"train": chain_rows(8000, seed=1), "valid": valid},
-        inputs={"model": model},
-    )
+        "lr": 8e-3, "epochs": 2, "batch_size": 24, "warmup_steps": 10, "max_grad_norm": 1.0, "eval_every": 1000,
+        "sample_every": 1000, "save_every": 1000,
+    }  # fmt: skip
+    data = {"train": chain_rows(8000, seed=1), "valid": valid}
+    run_it(tmp_path / "run", "sft", config, data=data, inputs={"model": model})
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert chain_nll(valid) - 0.02 <= result["metrics"]["sft/valid_nll"] <= chain_nll(valid) + 0.05
+    assert chain_nll(valid) - 0.02 <= result["metrics"]["sft/valid_nll"] <= chain_nll(valid) + 0.02
+
+    learned, tokenizer = load_policy(tmp_path / "run" / "model")
+    rows = read_demonstrations(
+        tmp_path / "run" / "inputs" / "dataset", "valid.jsonl", tokenizer, 96, Dropped()
+    )
+    batch, places, targets = packing.lay_out([[row] for row in rows], learned.device)
+    with torch.no_grad():
+        ends, _ = logprobs_at(learned, batch, places, torch.full_like(targets, tokenizer.eos_token_id))
+    assert float(ends.exp().mean()) == pytest.approx(
+        float((targets == tokenizer.eos_token_id).float().mean()), abs=0.01
+    )
 
 
 def test_only_the_last_answer_is_learned_and_its_eos_too(base: Path, tmp_path: Path) -> None:
@@ -99,6 +104,94 @@ def test_only_the_last_answer_is_learned_and_its_eos_too(base: Path, tmp_path: P
     assert tokenizer.decode(row.ids[: row.prompt_tokens]).count("Hello") == 1
 
 
+TALK = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Hello"},
+    {"role": "user", "content": "Name a fruit"},
+    {"role": "assistant", "content": "Apple pie"},
+    {"role": "user", "content": "Bye"},
+    {"role": "assistant", "content": "So long"},
+]
+
+
+def talk(folder: Path, tokenizer: Any, dropped: Dropped, loss_turns: str = "last", **row: Any) -> list[Any]:
+    write_rows(folder / "train.jsonl", [{"id": "1", "messages": TALK, **row}])
+    return read_demonstrations(folder, "train.jsonl", tokenizer, 200, dropped, loss_turns=loss_turns)
+
+
+@pytest.mark.parametrize(
+    ("loss_turns", "row", "expected"),
+    [
+        ("last", {}, ["So long"]),
+        ("all", {}, ["Hello", "Apple pie", "So long"]),
+        ("last", {"learn": [3]}, ["Apple pie"]),
+        ("all", {"learn": [5, 1]}, ["Hello", "So long"]),
+        ("all", {"messages": TALK[1:4]}, ["Apple pie"]),  # An opening answers nothing.
+    ],
+)
+def test_the_chosen_turns_are_learned_with_their_ends(
+    base: Path, tmp_path: Path, loss_turns: str, row: dict[str, Any], expected: list[str]
+) -> None:
+    model, tokenizer = load_policy(base)
+    tokenizer.pad_token = tokenizer.eos_token  # The usual shortcut must hide no end.
+    model.config.pad_token_id = tokenizer.eos_token_id
+    (one,) = talk(tmp_path, tokenizer, Dropped(), loss_turns, **row)
+    turns = [one.ids[start:stop] for start, stop in one.learned]
+    assert [tokenizer.decode(turn[:-1]) for turn in turns] == expected
+    assert all(turn[-1] == tokenizer.eos_token_id for turn in turns)
+    assert one.ids[one.learned[-1][1] :] == []  # What follows the last of them is not read for nothing.
+
+    _, places, targets = packing.lay_out([[one]], model.device)
+    assert targets.tolist() == [token for turn in turns for token in turn]
+    assert [one.ids[place + 1] for place in places.tolist()] == targets.tolist()
+
+
+def test_no_gradient_comes_from_outside_the_chosen_turns(base: Path, tmp_path: Path) -> None:
+    """The loss as a function of all logits: its gradient is zero at every place that foretells another token."""
+    model, tokenizer = load_policy(base)
+    (one,) = talk(tmp_path, tokenizer, Dropped(), learn=[1, 5])
+    ids = torch.tensor([one.ids])
+    logits = model(input_ids=ids).logits.detach().requires_grad_()
+    mine = torch.zeros(len(one.ids), dtype=torch.bool)
+    for start, stop in one.learned:
+        mine[start - 1 : stop - 1] = True
+    picked = logits[0].log_softmax(-1)[:-1].gather(1, ids[0, 1:, None]).squeeze(1)
+    expected = -picked[mine[:-1]].sum()
+    loss = sft.answer_nll(model, [one], SFTConfig())
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+    states: list[torch.Tensor] = []
+    hook = model.base_model.register_forward_hook(lambda _m, _i, out: states.append(out.last_hidden_state))
+    loss = sft.answer_nll(model, [one], SFTConfig())
+    hook.remove()
+    (gradient,) = torch.autograd.grad(loss, states[0])
+    assert torch.equal(gradient[0].abs().sum(-1) > 0, mine)
+
+
+def test_an_earlier_turn_that_the_template_rewrites_is_dropped_and_counted(
+    base: Path, tmp_path: Path
+) -> None:
+    """A template that shortens answers once the dialogue has gone on would teach what the model never has to write."""
+    _, tokenizer = load_policy(base)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}"
+        "{{ '<|assistant|>' + (m['content'] if loop.last else m['content'][:2]) + '<|end|>' }}"
+        "{% else %}{{ '<|user|>' + m['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    dropped = Dropped()
+    assert talk(tmp_path, tokenizer, dropped, "all") == []
+    assert dropped == {"turns_rewritten": 1}
+    (last,) = talk(tmp_path, tokenizer, Dropped(), "last")
+    assert tokenizer.decode(last.ids[last.prompt_tokens : -1]) == "So long"
+
+
+@pytest.mark.parametrize("learn", [[0], [2], [9], ["1"], "all", [True], 1])
+def test_turns_that_are_no_answers_cannot_be_chosen(base: Path, tmp_path: Path, learn: Any) -> None:
+    with pytest.raises(RunError, match=r"train\.jsonl line 1 has under 'learn'"):
+        talk(tmp_path, load_policy(base)[1], Dropped(), learn=learn)
+
+
 def test_a_pad_that_is_eos_hides_no_eos_from_the_loss(base: Path, tmp_path: Path) -> None:
     """Masks come from lengths, so even a tokenizer whose pad id is its EOS learns where to stop."""
     model, tokenizer = load_policy(base)
@@ -111,7 +204,11 @@ def test_a_pad_that_is_eos_hides_no_eos_from_the_loss(base: Path, tmp_path: Path
         model, read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped()), SFTConfig()
     )
     assert torch.equal(loss, after)
-    shorter = sft.answer_nll(model, [type(r)(r.id, r.ids[:-1], r.prompt_tokens) for r in before], SFTConfig())
+    cut = [
+        replace(r, ids=r.ids[:-1], learned=tuple((start, stop - 1) for start, stop in r.learned))
+        for r in before
+    ]
+    shorter = sft.answer_nll(model, cut, SFTConfig())
     assert float(loss.detach()) > float(shorter.detach()) + 1  # The EOS has its share in the loss.
 
 
@@ -172,3 +269,40 @@ def test_the_same_run_twice_gives_the_same_bytes(base: Path, tmp_path: Path) -> 
         for name in ("one", "two")
     ]
     assert weights[0] == weights[1]
+
+
+def test_the_papers_settings() -> None:
+    """InstructGPT appendix C and C.1, the 1.3B model."""
+    cfg = preset("instructgpt", "sft")
+    assert isinstance(cfg, SFTConfig)
+    assert (cfg.lr, cfg.epochs, cfg.batch_size, cfg.dropout) == (9.65e-6, 16, 32, 0.2)
+    assert (cfg.lr_schedule, cfg.warmup_steps, cfg.adam_beta1, cfg.adam_beta2) == ("cosine", 0, 0.9, 0.95)
+    assert (cfg.max_length, cfg.max_prompt_length, cfg.max_answer_length) == (2048, 1000, 1000)
+    assert lr_factor(10**6, 10**6, cfg.lr_schedule, cfg.warmup_steps) == pytest.approx(0.1)
+
+
+def test_prompts_and_answers_over_their_limits_are_dropped_and_counted(base: Path, tmp_path: Path) -> None:
+    data = {"train": demonstrations(16), "valid": demonstrations(16)}
+    _, tokenizer = load_policy(base)
+    lengths = [
+        (len(row.ids) - row.learned_tokens, row.learned_tokens)
+        for row in read_all(tmp_path / "all", data["train"], tokenizer)
+    ]
+    prompt, answer = sorted(p for p, _ in lengths)[8], sorted(a for _, a in lengths)[8]
+    config = {**PRESETS["test"]["sft"], "max_prompt_length": prompt, "max_answer_length": answer}
+    run_it(tmp_path / "run", "sft", config, data=data, inputs={"model": base})
+    dropped = json.loads((tmp_path / "run" / "result.json").read_text())["dropped"]
+    long_prompts = sum(p > prompt for p, _ in lengths)
+    long_answers = sum(p <= prompt and a > answer for p, a in lengths)
+    assert long_prompts
+    assert long_answers
+    assert (dropped["prompt_too_long"], dropped["answer_too_long"]) == (long_prompts, long_answers)
+    assert (dropped["valid_prompt_too_long"], dropped["valid_answer_too_long"]) == (
+        long_prompts,
+        long_answers,
+    )
+
+
+def read_all(folder: Path, rows: list[dict[str, Any]], tokenizer: Any) -> list[Any]:
+    write_rows(folder / "train.jsonl", rows)
+    return read_demonstrations(folder, "train.jsonl", tokenizer, 96, Dropped())

@@ -43,6 +43,11 @@ class StageConfig(Settings):
         low=16,
         high=10_000_000,
     )
+    gradient_checkpointing: bool = setting(
+        default=False,
+        help="Keep one block's activations at a time and compute the others again in the backward pass: about a third "
+        "more time for memory that no longer grows with the number of blocks. It never changes a result.",
+    )
     save_every: int = setting(50, "Steps between checkpoints.", unit="steps", low=1, high=1_000_000)
     keep_checkpoints: int = setting(2, "Newest checkpoints kept.", low=1, high=1000)
     eval_every: int = setting(

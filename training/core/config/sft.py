@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from training.core.config.base import StageConfig
 from training.core.settings import setting
 
+LOSS_TURNS = ("last", "all")
+SELECT = ("last", "valid_loss", "reward")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SFTConfig(StageConfig):
@@ -24,12 +27,55 @@ class SFTConfig(StageConfig):
         low=8,
         high=131_072,
     )
+    max_prompt_length: int | None = setting(
+        None,
+        "Demonstrations with a longer prompt are dropped and counted (IG appendix C: 1k); null: max_length alone counts.",
+        unit="tokens",
+        low=1,
+        high=131_072,
+    )
+    max_answer_length: int | None = setting(
+        None,
+        "Demonstrations with a longer last answer are dropped and counted (IG appendix C: 1k); null: max_length alone counts.",
+        unit="tokens",
+        low=1,
+        high=131_072,
+    )
+    packing: bool = setting(
+        default=True,
+        help="Put several demonstrations into one row, each blind to the others, instead of padding each to the longest. "
+        "The same demonstrations make up a step, and its loss is the same.",
+    )
     sort_window: int = setting(
-        8,
-        "Batches that are sorted by length together to save padding; 1: none.",
+        1,
+        "Batches that are sorted by length together to save padding; 1: none. Batches of short answers then count as much "
+        "as those of long ones, and the model learns to end too early: for models that cannot be packed.",
         unit="batches",
         low=1,
         high=10_000,
+    )
+    loss_turns: str = setting(
+        "last",
+        "Learn from the last assistant turn of a dialogue, or from all that answer something. A row's own `learn`, a list "
+        "of message indexes, comes first.",
+        choices=LOSS_TURNS,
+    )
+    select: str = setting(
+        "last",
+        "Which measured step is published: the last; the one with the lowest validation loss; or the one whose answers "
+        "to validation prompts the reward model (inputs.reward) likes best (IG 3.5, C.1).",
+        choices=SELECT,
+    )
+    reward_prompts: int = setting(
+        64, "Validation prompts answered for the reward model.", unit="prompts", low=1, high=100_000
+    )
+    reward_tokens: int = setting(128, "Longest such answer.", unit="tokens", low=1, high=32_768)
+    no_eos_reward: float | None = setting(
+        -1.0,
+        "Score of such an answer that never ended, as in PPO; null: let the reward model read it anyway.",
+        unit="reward",
+        low=-1e6,
+        high=1e6,
     )
     autocast_bf16: bool = setting(
         default=False, help="Multiply matrices in bfloat16; weights and losses stay float32."

@@ -40,14 +40,19 @@ from training.core.losses.tokens import (
     token_entropy,
     token_logprobs,
 )
+from training.core.losses.vocabulary import Head, chunk_positions, head_nll_sum, head_token_logprobs
 
 __all__ = [
+    "Head",
     "advantages",
     "best_of_k_mean",
     "best_of_n_kl",
     "centring_losses",
+    "chunk_positions",
     "explained_variance",
     "gap_margins",
+    "head_nll_sum",
+    "head_token_logprobs",
     "implicit_rewards",
     "kept_pairs",
     "kl_k1",
