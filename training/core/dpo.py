@@ -50,7 +50,6 @@ from training.core.losses import (
     masked_sum,
     plackett_luce_losses,
     preference_losses,
-    token_logprobs,
 )
 from training.core.preferences import Preference, ReferenceLogprobs, answers_in, prompts_of, read_preferences
 from training.core.rollout import answer_logprobs, answer_mask, sample
@@ -58,10 +57,11 @@ from training.core.run_folder import Run
 from training.core.stage import (
     SampleBook,
     check_same_tokenizer,
+    checkpoint_activations,
     context_of,
     load_policy_input,
-    logits_from,
     policy_saver,
+    token_logprobs_of,
     vocabulary_of,
 )
 
@@ -78,6 +78,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
     known = answers_in(train)
     valid = read_preferences(data, "valid.jsonl", tokenizer, limit, vocabulary, dropped_valid, first=known)
     require_some(train, "rankings with a preference", dropped)
+    checkpoint_activations(cfg, policy)
     cache = ReferenceLogprobs(known + answers_in(valid)).to(device)
     state = TrainingState(
         modules={"model": policy, "reference_logprobs": cache},
@@ -158,11 +159,8 @@ def answer_logps(model: PreTrainedModel, rows: Sequence[Preference], cfg: DPOCon
     starts_N1 = torch.tensor([[row.prompt_tokens] for row in rows for _ in row.ranking.answers])
     places_T = torch.arange(ids_NT.shape[1], device=model.device)
     answer_NT = mask_NT * (places_T >= starts_N1.to(model.device))
-    first = min(row.prompt_tokens for row in rows) - 1
     with autocast(model.device, enabled=cfg.autocast_bf16):
-        logits = logits_from(model, ids_NT, mask_NT, first)
-    logp_NR = token_logprobs(logits, ids_NT[:, first + 1 :])
-    return torch.where(answer_NT[:, first + 1 :].bool(), logp_NR, 0.0).sum(1)
+        return token_logprobs_of(model, ids_NT, mask_NT, answer_NT)[0].sum(1)
 
 
 @torch.no_grad()

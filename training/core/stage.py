@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.config import SamplingParams
@@ -17,7 +17,6 @@ from inference.engine.models import (
     ScalarModel,
     load_policy,
     load_scalar,
-    position_ids_of,
     save_policy,
     save_scalar,
 )
@@ -31,7 +30,7 @@ from training.core.report import Reporter
 from training.core.run_folder import Run
 
 __all__ = ["SAMPLED_PROMPTS", "SampleBook", "check_same_tokenizer", "checkpoint_activations", "context_of", "generate",
-           "load_policy_input", "load_scalar_input", "logits_from", "new_scalar_input", "policy_saver", "scalar_saver",
+           "load_policy_input", "load_scalar_input", "new_scalar_input", "policy_saver", "scalar_saver",
            "token_logprobs_of", "vocabulary_of"]  # fmt: skip
 
 SAMPLED_PROMPTS = 4
@@ -114,25 +113,19 @@ def vocabulary_of(model: PreTrainedModel) -> int:
     return int(cast(nn.Embedding, model.get_input_embeddings()).weight.shape[0])
 
 
-def logits_from(model: PreTrainedModel, ids_BT: Tensor, mask_BT: Tensor, first: int) -> Tensor:
-    """Logits (B, T - 1 - first, V) of positions first ... T - 2, which foretell the tokens first + 1 ... T - 1.
-
-    The head runs on those positions alone: a prompt's logits are never needed, and they are the largest tensor.
-    """
-    out = model(
-        input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_ids_of(mask_BT), use_cache=False,
-        logits_to_keep=ids_BT.shape[1] - first,
-    )  # fmt: skip
-    return cast(Tensor, out.logits)[:, :-1]
-
-
 def generate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[SampleRequest]
 ) -> list[list[Sample]]:
-    """Samples from the engine. Requests made here fail only where the weights have become NaN."""
+    """Samples from the engine. RunError `nan_loss` where the weights have become NaN, `out_of_memory` where a row finds no room."""
     try:
         return TorchEngine(model, tokenizer, slots=SLOTS).generate(requests)
     except EngineError as wrong:
+        if wrong.errors[0].code == "out_of_memory":
+            raise RunError(
+                "out_of_memory",
+                f"sampling failed: {wrong}",
+                "Ask for shorter answers, or use a smaller model.",
+            ) from wrong
         raise RunError(
             "nan_loss",
             f"sampling failed: {wrong}",

@@ -19,6 +19,7 @@ from training.core.__main__ import main
 from training.core.checkpoint import TrainingState, own_tensors
 from training.core.config import PRESETS, DPOConfig
 from training.core.data import Dropped
+from training.core.language import head_of
 from training.core.loop import make_optimizer
 from training.core.preferences import Preference, ReferenceLogprobs, answers_in, read_preferences
 from training.core.report import read_rows
@@ -128,6 +129,7 @@ def test_every_answer_is_read_once_by_each_model(
     def watched(*arguments: Any) -> Any:
         policy, reference, tokenizer = load_models(*arguments)
         for name, model in (("policy", policy), ("reference", reference)):
+            head_of(model)  # Asked once, before the counting.
 
             def count(_: Any, ids: Any, __: Any, name: str = name) -> None:
                 # The samples to look at are drawn without gradients.
