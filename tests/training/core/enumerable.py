@@ -102,3 +102,33 @@ def expectations(logp: Tensor, log_ref: Tensor, table: Tensor) -> tuple[float, f
 
 def best_objective(log_ref: Tensor, table: Tensor) -> float:
     return float(BETA * torch.logsumexp(log_ref + table / BETA, 1).mean())
+
+
+def frontier(log_ref: Tensor, table: Tensor, kl: float) -> float:
+    """The highest mean reward that any policy can have within `kl` nats of the reference.
+
+    Its dual: the least over beta of beta x (kl + mean log Z(beta)), attained by reference x exp(reward / beta). A grid
+    of beta, 1 % apart, can only overstate it.
+    """
+    betas = torch.logspace(-2, 2, 1000, dtype=torch.float64)
+    return min(float(beta * (kl + torch.logsumexp(log_ref + table / beta, 1).mean())) for beta in betas)
+
+
+def best_of(log_ref: Tensor, table: Tensor, n: float) -> tuple[float, float]:
+    """Exact (mean reward, KL) of the best of n answers of the reference, by order statistics; n may be any number from 1."""
+    rewards, order = table.sort(1)
+    logp = log_ref.gather(1, order)
+    up_to = logp.exp().cumsum(1).clamp(max=1.0)
+    before = torch.cat([torch.zeros_like(up_to[:, :1]), up_to[:, :-1]], 1)
+    # The best is answer y where all n are at most as good as y and not all are worse; no two rewards are equal.
+    p = (up_to**n - before**n).clamp(min=1e-300)
+    return float((p * rewards).sum(1).mean()), float((p * (p.log() - logp)).sum(1).mean())
+
+
+def best_of_at(log_ref: Tensor, table: Tensor, kl: float) -> float:
+    """Mean reward of the best of n answers where n is such that its KL is `kl`."""
+    low, high = 1.0, 1e6
+    for _ in range(100):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if best_of(log_ref, table, middle)[1] < kl else (low, middle)
+    return best_of(log_ref, table, low)[0]

@@ -1,11 +1,13 @@
-"""E6: PPO on a task whose best policy is known exactly, and whose every number can be checked by enumeration."""
+"""E6, E6b: PPO on a task whose best policy is known exactly, and whose every number can be checked by enumeration."""
 
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from inference.engine.models import load_policy
@@ -14,7 +16,10 @@ from tests.training.core.enumerable import (
     SCHEDULE,
     RewardTable,
     best_objective,
+    best_of,
+    best_of_at,
     expectations,
+    frontier,
     log_policy,
     prompt_rows,
     reward_table,
@@ -79,3 +84,38 @@ def test_it_starts_at_the_reference_and_on_policy(trained: Path) -> None:
     assert max(row["ppo/first_ratio_error"] for row in rows) == 0
     assert max(row["ppo/engine_logprob_error"] for row in rows) <= 1e-5
     assert {row["ppo/optimizer_steps"] for row in rows} == {16}
+
+
+def test_no_iteration_claims_more_than_is_possible_at_its_distance(trained: Path) -> None:
+    """E6b: a reported reward beyond the exact frontier would mean that reward or KL is measured wrongly."""
+    log_ref, table = log_policy(load_policy(trained / "reference")[0]), reward_table()
+    for row in read_rows(trained / "run" / "metrics.jsonl"):
+        possible = frontier(log_ref, table, row["ppo/kl"] + 3 * row["ppo/kl_se"])
+        assert row["ppo/score"] - 3 * row["ppo/score_se"] <= possible, row["step"]
+
+
+def test_the_trained_policy_lies_between_best_of_n_and_the_frontier(trained: Path) -> None:
+    log_ref, table = log_policy(load_policy(trained / "reference")[0]), reward_table()
+    reward, kl = expectations(log_policy(load_policy(trained / "run" / "model")[0]), log_ref, table)
+    assert best_of_at(log_ref, table, kl) < reward <= frontier(log_ref, table, kl)
+
+
+def test_the_frontier_and_best_of_n_themselves() -> None:
+    """The frontier is touched by reference x exp(reward / beta); the best of n is log n - (n - 1) / n nats away, or less."""
+    generator = torch.Generator().manual_seed(0)
+    log_ref = torch.randn(8, 4096, generator=generator, dtype=torch.float64).log_softmax(1)
+    table = reward_table()
+    for beta in (0.1, 0.2, 1.0):
+        tilted = (log_ref + table / beta).log_softmax(1)
+        reward, kl = expectations(tilted, log_ref, table)
+        assert 0 <= frontier(log_ref, table, kl) - reward <= 1e-3
+    assert best_of(log_ref, table, 1) == pytest.approx(expectations(log_ref, log_ref, table))
+    for n in (4, 16, 64):
+        reward, kl = best_of(log_ref, table, n)
+        bound = math.log(n) - (n - 1) / n
+        assert bound - 0.1 < kl <= bound
+        drawn = torch.multinomial(log_ref.exp(), 4000 * n, replacement=True, generator=generator).view(
+            8, 4000, n
+        )
+        best = table.unsqueeze(1).expand(8, 4000, -1).gather(2, drawn).max(2).values
+        assert float(best.mean()) == pytest.approx(reward, abs=4 * float(best.std()) / (8 * 4000) ** 0.5)
