@@ -7,12 +7,14 @@ step of its own, Adam would divide the weight away again and mix two kinds of mo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.core.config import PolicyConfig
-from training.core.data import Demonstration, Dropped, Prompt, read_demonstrations, require_some
+from training.core.data import Dropped, Prompt, read_demonstrations, require_some
 from training.core.loop import Numbers, check_finite, in_passes, micro_batches
 from training.core.losses import masked_sum
 from training.core.pretrain import document_ids, read_documents
@@ -20,10 +22,18 @@ from training.core.rollout import Rollout, answer_logprobs, answer_mask
 from training.core.run_folder import Run
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text; what is learned is ids[prompt_tokens:]."""
+
+    ids: list[int]
+    prompt_tokens: int
+
+
 class Pretraining:
     """The examples, in a shuffled order that hangs on the seed alone: a resumed run needs no saved place."""
 
-    def __init__(self, examples: list[Demonstration], cfg: PolicyConfig, seed: int) -> None:
+    def __init__(self, examples: list[Example], cfg: PolicyConfig, seed: int) -> None:
         self.examples = examples
         self.cfg = cfg
         self.seed = seed
@@ -43,10 +53,10 @@ class Pretraining:
         return {"ptx_loss": nats / tokens}
 
 
-def as_rollout(examples: list[Demonstration]) -> Rollout:
+def as_rollout(examples: list[Example]) -> Rollout:
     """Texts as if they had been sampled: what is learned is the answer."""
     return Rollout(
-        prompts=[Prompt(one.id, [], one.ids[: one.prompt_tokens]) for one in examples],
+        prompts=[Prompt("", [], one.ids[: one.prompt_tokens]) for one in examples],
         answers=[one.ids[one.prompt_tokens :] for one in examples],
         sampler_logprobs=[],
         finished=[],
@@ -67,7 +77,8 @@ def read_pretraining(
     if cfg.ptx_coef == 0:
         return None
     folder, left_out = run.input("pretraining"), Dropped()
-    examples = read_demonstrations(folder, "train.jsonl", tokenizer, context, left_out)
+    demonstrations = read_demonstrations(folder, "train.jsonl", tokenizer, context, left_out)
+    examples = [Example(one.ids, one.prompt_tokens) for one in demonstrations]
     texts, _ = read_documents(folder, 0.0, run.seed)
     for text in texts:
         if isinstance(text, str):
@@ -77,6 +88,6 @@ def read_pretraining(
     return Pretraining(examples, cfg, run.seed)
 
 
-def _windows(ids: list[int], context: int) -> list[Demonstration]:
+def _windows(ids: list[int], context: int) -> list[Example]:
     """A document in pieces of at most `context` tokens that overlap by one, so that all but its first are learned once."""
-    return [Demonstration("", ids[i : i + context], 1) for i in range(0, len(ids) - 1, context - 1)]
+    return [Example(ids[i : i + context], 1) for i in range(0, len(ids) - 1, context - 1)]

@@ -18,10 +18,10 @@ from tests.training.core.test_layout import Frozen, assert_close, gradient_of
 from training.core import ppo, rloo
 from training.core.checkpoint import TrainingState
 from training.core.config import PolicyConfig, PPOConfig, RLOOConfig
-from training.core.data import Demonstration, Prompt
+from training.core.data import Prompt
 from training.core.loop import in_passes, make_optimizer, micro_batches
 from training.core.ppo_update import Batch, gradients, learn, minibatches
-from training.core.ptx import Pretraining
+from training.core.ptx import Example, Pretraining
 from training.core.rollout import (
     Actors,
     Rollout,
@@ -262,7 +262,7 @@ def test_the_gradient_buffer_is_that_of_the_reward_plus_coef_times_that_of_the_t
     """Spec item 51: one buffer, one step. The text's part is the gradient of its mean NLL per token."""
     cfg = ALGORITHMS[kind][0](ptx_coef=27.8, ptx_ratio=2, episodes=12, minibatches=1, micro_batch_tokens=64)
     batch = prepared(actors, cfg, kind)
-    examples = [Demonstration(str(n), [5, 6 + n, *range(20, 24 + n % 3), 4], 2) for n in range(7)]
+    examples = [Example([5, 6 + n, *range(20, 24 + n % 3), 4], 2) for n in range(7)]
     gradients(actors, batch, range(12), cfg)
     alone = gradient_of(actors.policy)
     gradient_of_text = text_gradient(actors, [examples[i] for i in in_passes(7, 0, 24, 3, "ptx")])
@@ -275,7 +275,7 @@ def test_the_gradient_buffer_is_that_of_the_reward_plus_coef_times_that_of_the_t
     assert told["ptx_loss"] == pytest.approx(gradient_of_text[1], rel=1e-5)
 
 
-def text_gradient(actors: Actors, examples: list[Demonstration]) -> tuple[Tensor, float]:
+def text_gradient(actors: Actors, examples: list[Example]) -> tuple[Tensor, float]:
     """Of the mean NLL per answer token, from the model's plain forward passes, one text after another."""
     tokens, total = sum(len(one.ids) - one.prompt_tokens for one in examples), torch.zeros(())
     for one in examples:

@@ -20,7 +20,7 @@ from training.core.config import PRESETS
 from training.core.data import Dropped, Prompt, read_demonstrations
 from training.core.losses import masked_sum
 from training.core.metrics import METRICS
-from training.core.ptx import as_rollout, read_pretraining
+from training.core.ptx import Example, as_rollout, read_pretraining
 from training.core.report import read_rows
 from training.core.rloo import train_rloo
 from training.core.rollout import answer_logprobs, answer_mask
@@ -29,7 +29,8 @@ from training.core.rollout import answer_logprobs, answer_mask
 def perplexity(model: Path, folder: Path) -> float:
     """Of the demonstrations' answers, per token."""
     policy, tokenizer = load_policy(model)
-    texts = as_rollout(read_demonstrations(folder, "train.jsonl", tokenizer, 96, Dropped()))
+    found = read_demonstrations(folder, "train.jsonl", tokenizer, 96, Dropped())
+    texts = as_rollout([Example(one.ids, one.prompt_tokens) for one in found])
     mask = answer_mask(texts, policy.device)
     with torch.no_grad():
         logp, _ = answer_logprobs(policy, texts, range(len(texts.answers)), mask.shape[1])
@@ -86,14 +87,13 @@ def test_raw_text_is_cut_into_windows_that_learn_every_token_but_the_first(
     _, tokenizer = load_policy(base)
     found = read_pretraining(run, tokenizer, 32, run.config, Dropped())  # type: ignore[arg-type]  # PPO's it is
     assert found is not None
-    windows = [one for one in found.examples if one.id == ""]
+    windows = found.examples[3:]
     assert {len(one.ids) for one in windows[:-1]} == {32}
     assert {one.prompt_tokens for one in windows} == {1}
     assert all(a.ids[-1] == b.ids[0] for a, b in pairwise(windows))
     whole = [*windows[0].ids, *(token for one in windows[1:] for token in one.ids[1:])]
     assert tokenizer.decode(whole[:-1]) == "The sea is grey. " * 40
     assert whole[-1] == tokenizer.eos_token_id
-    assert len(found.examples) > len(windows)
 
 
 @pytest.mark.parametrize("kind", ["ppo", "rloo"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from torch import tensor
 
 from tests.training.core import oracles
 from tests.training.core.conftest import run_it
-from tests.training.core.rundirs import load_run, prompts
+from tests.training.core.rundirs import demonstrations, load_run, prompts, write_rows
 from training.core import losses
 from training.core.config import PRESETS, RLOOConfig
-from training.core.metrics import METRICS
+from training.core.metrics import METRICS, TIMING_COLUMNS
 from training.core.policy import Algorithm, load_actors
 from training.core.report import read_rows
 from training.core.rloo import RLOO
@@ -123,3 +124,33 @@ def test_no_value_network_is_loaded(base: Path, reward_model: Path, tmp_path: Pa
     actors = load_actors(run, torch.device("cpu"), RLOO, None)
     assert actors.value is None
     assert set(actors.trained) == {"policy"}
+
+
+def test_a_resumed_run_with_text_and_rules_equals_one_that_never_stopped(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    """E8: a second attempt from the middle. Text, moving averages and the rules' memory go on where they were."""
+    write_rows(tmp_path / "texts" / "train.jsonl", demonstrations(5))
+    inputs = {"model": base, "reward": reward_model, "pretraining": tmp_path / "texts"}
+    config = {
+        **TEST, "iterations": 6, "epochs": 2, "minibatches": 2, "lr": 1e-3, "keep_checkpoints": 10, "ema_decay": 0.9, "ptx_coef": 0.5,
+        "ptx_ratio": 2, "score_drop_limit": 100.0, "length_drift_limit": 100.0, "kl_target": 0.01,
+    }  # fmt: skip
+    options: dict[str, Any] = {"data": {"train": prompts(5)}, "inputs": inputs}
+    whole = run_it(tmp_path / "whole", "rloo", config, **options)
+    again = tmp_path / "again"
+    shutil.copytree(whole / "step-2", again / "step-2")
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        shutil.copy(whole / name, again / name)
+    run_it(again, "rloo", config, **options, resume_from="step-2")
+    for name in ("model", "policy_last"):
+        one, other = (load_file(folder / name / "model.safetensors") for folder in (whole, again))
+        assert [key for key in one if not torch.equal(one[key], other[key])] == []
+    rows = [
+        [
+            {k: v for k, v in row.items() if k not in TIMING_COLUMNS}
+            for row in read_rows(folder / "metrics.jsonl")
+        ]
+        for folder in (whole, again)
+    ]
+    assert rows[0] == rows[1]
