@@ -22,7 +22,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
-ROOT = Path(__file__).resolve().parents[1]
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -38,6 +37,7 @@ from training.core.ppo import PPO, train_ppo
 from training.core.report import read_rows
 from training.core.rloo import train_rloo
 
+ROOT = Path(__file__).resolve().parents[1]
 Row = dict[str, Any]
 TRAIN: dict[str, tuple[Callable[..., Row], Row]] = {
     "ppo": (train_ppo, enumerable.SCHEDULE),  # 7,680 episodes
