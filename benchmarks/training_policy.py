@@ -177,7 +177,7 @@ class Cost:
 
 def ours_ppo(work: Workload) -> Cost:
     """Our PPO on a workload, in this process. For a peak that means something the process has done nothing else before."""
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     before = resident_mb("VmRSS")
     with tempfile.TemporaryDirectory() as name:
         write_models(work, Path(name))
@@ -207,7 +207,7 @@ def write_models(work: Workload, folder: Path) -> None:
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     last = work.vocabulary - 1
     special = {"eos_token": f"w{last}", "pad_token": "w0"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **special)  # type: ignore[no-untyped-call]
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     config = GPT2Config(
         vocab_size=work.vocabulary, n_layer=work.layers, n_embd=work.width, n_head=work.heads, n_positions=work.context,
@@ -269,7 +269,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--work", choices=sorted(WORK))
     options = parser.parse_args(arguments)
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)
     if options.what == "optimum":
         faults = missed(optima(options.kind, range(options.seeds)))

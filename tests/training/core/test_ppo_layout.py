@@ -238,7 +238,9 @@ def test_what_is_told_of_an_update_is_told_of_real_tokens_only(actors: Actors) -
 def widened(scored: Scored, columns: int) -> Scored:
     """More padding, full of numbers that mean nothing."""
     names = ("logp_BR", "ref_logp_BR", "values_BR", "entropy_BR")
-    junk = {name: torch.nn.functional.pad(getattr(scored, name), (0, columns), value=-7.0) for name in names}
+    junk: dict[str, Any] = {
+        name: torch.nn.functional.pad(getattr(scored, name), (0, columns), value=-7.0) for name in names
+    }
     return replace(scored, mask_BR=torch.nn.functional.pad(scored.mask_BR, (0, columns)), **junk)
 
 

@@ -40,7 +40,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = load_run(
         folder / "run",
         "ppo",
-        RLOO_SCHEDULE,
         SCHEDULE,
         data={"train": prompt_rows()},
         inputs={"model": folder / "reference"},

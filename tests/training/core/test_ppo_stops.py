@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.training.core.rundirs import load_run, prompts
-from training.core import policy
+from training.core import policy, ppo_update
 from training.core.checkpoint import own_tensors
 from training.core.config import PPOConfig
 from training.core.data import Prompt
@@ -48,10 +48,10 @@ def spoil(module: nn.Module, eos: int) -> None:
 @pytest.fixture
 def spoiled_update(monkeypatch: pytest.MonkeyPatch) -> None:
     """The update of one iteration leaves a ruined policy behind, as a diverging one would."""
-    move, calls = policy.learn, []
+    calls: list[int] = []
 
     def learn(*given: Any) -> dict[str, float]:
-        numbers = move(*given)
+        numbers = ppo_update.learn(*given)
         calls.append(1)
         if len(calls) == SPOILED:
             spoil(given[0].policy, given[0].tokenizer.eos_token_id)
@@ -123,7 +123,7 @@ def row(**changes: float) -> dict[str, float]:
 
 
 def test_the_score_is_held_against_its_own_moving_average() -> None:
-    cfg, memory = PPOConfig(score_drop_limit=1.0), {}
+    cfg, memory = PPOConfig(score_drop_limit=1.0), dict[str, Any]()
     assert reason_to_stop(row(score=5.0), memory, cfg) is None
     assert (
         reason_to_stop(row(score=4.1), memory, cfg) is None
@@ -141,6 +141,6 @@ def test_the_score_is_held_against_its_own_moving_average() -> None:
 def test_length_is_held_against_the_first_iteration_in_both_directions(
     tokens: float, reason: str | None
 ) -> None:
-    cfg, memory = PPOConfig(length_drift_limit=2.0), {}
+    cfg, memory = PPOConfig(length_drift_limit=2.0), dict[str, Any]()
     assert reason_to_stop(row(), memory, cfg) is None
     assert reason_to_stop(row(response_tokens=tokens), memory, cfg) == reason
