@@ -23,7 +23,7 @@ STARTER_RATES: dict[str, float] = {
     RunKind.SFT: 0.02,  # a demonstration, once
     RunKind.REWARD: 0.01,  # a completion of a ranking, once
     RunKind.PPO: 0.05,  # an episode: sampled, scored, learned from
-    RunKind.RLOO: 0.03,  # the same, learned from once
+    RunKind.RLOO: 0.026,  # the same, learned from once and by one network
     RunKind.SCORE: 0.005,  # a completion
     "sampling": 0.015,  # a completion
 }
