@@ -11,6 +11,7 @@ from tests.training.machines import run_of, ticked
 from tests.training.test_rounds import SMALL, Guide
 from tests.training.test_runs import other
 from training import runner
+from training.api.serializers import RunRefOut
 from training.models import Run
 from training.places import attempt_folder
 from training.recipe import BadRecipe, Recipe
@@ -128,6 +129,16 @@ def test_the_average_is_the_candidate_and_the_policy_stands_beside_it(averaged, 
     assert {"produced", "produced_raw"} <= roles
     alone = between_versions([run.produced_raw.pk])["edges"]
     assert [edge["to"] for edge in alone if edge["from"] == str(run.pk)] == [str(run.produced_raw.pk)]
+
+
+def test_why_a_run_ended_early_is_told_with_it_and_with_its_round(averaged):
+    run, outcome = averaged
+    assert RunRefOut(run).data["stopped"] == ""
+    claim_run(run.pk)
+    told = {**outcome.result, "stopped": "entropy_floor"}
+    run = finish_run(run_id=run.pk, fence=1, outcome=Outcome(result=told, model=outcome.model))
+    assert (run.stopped, run.produced_raw) == ("entropy_floor", None)
+    assert RunRefOut(run).data["stopped"] == "entropy_floor"
 
 
 def test_a_name_that_is_taken_by_one_of_the_two_moves_both(averaged, project, weights):
