@@ -273,7 +273,8 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(1)
     if options.what == "optimum":
         faults = missed(optima(options.kind, range(options.seeds)))
-        print(*(f"MISS {fault}" for fault in faults), sep="\n")
+        for fault in faults:
+            print(f"MISS {fault}")
         return len(faults)
     if options.what == "child":
         print(json.dumps(asdict(ours_ppo(WORK[options.work]))))

@@ -56,7 +56,7 @@ def test_what_was_learned_before_is_kept_where_it_is_mixed_in(taught: Path, tmp_
     texts = taught / "inputs" / "dataset"
     asked = [{"id": f"q{n}", "prompt": [{"role": "user", "content": f"Sing song {n}."}]} for n in range(4)]
     config: dict[str, Any] = {
-        "iterations": 30, "episodes": 32, "max_new_tokens": 8, "no_eos_reward": None, "kl_coef": 0.0, "lr": 3e-3,
+        "iterations": 20, "episodes": 32, "max_new_tokens": 8, "no_eos_reward": None, "kl_coef": 0.0, "lr": 3e-3,
         "save_every": 1000, "sample_every": 1000, "ptx_ratio": 1,
     }  # fmt: skip
     after, gained = {}, {}
