@@ -123,7 +123,11 @@ class RunKind(models.TextChoices):
     SFT = "sft"
     REWARD = "reward"
     PPO = "ppo"
+    RLOO = "rloo"
     SCORE = "score"  # rewards and KL of given completions; makes no version
+
+
+POLICY_RUNS = (RunKind.PPO, RunKind.RLOO)
 
 
 class Run(models.Model):
@@ -142,6 +146,8 @@ class Run(models.Model):
     reference = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     reward = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     produced = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by")
+    # At most one version a role: the policy itself, where `produced` is its moving average.
+    produced_raw = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     fence = models.PositiveIntegerField(
         default=0
     )  # grows with every claim; a write with an old one changes nothing
@@ -175,10 +181,20 @@ class Run(models.Model):
                 condition=~Q(state=RunState.SUCCEEDED) | Q(produced__isnull=False) | Q(kind="score"),
                 name="succeeded_run_has_a_version",
             ),
+            models.CheckConstraint(
+                condition=Q(produced_raw__isnull=True)
+                | Q(produced__isnull=False, kind__in=POLICY_RUNS) & ~Q(produced=models.F("produced_raw")),
+                name="raw_policy_stands_beside_its_average",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} run {self.pk} ({self.state})"
+
+    @property
+    def stopped(self) -> str:
+        """The setting that ended it early, with what was good until then; "" where it came to its end."""
+        return str(self.result.get("stopped") or "")
 
 
 class Attempt(models.Model):

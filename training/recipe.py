@@ -6,7 +6,7 @@ Torch-free and without a database: forms, REST and the reconciler read the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -22,7 +22,10 @@ TRAINED = {
     "sft": RoundState.TRAINING_SFT,
     "reward": RoundState.TRAINING_REWARD,
     "ppo": RoundState.TRAINING_POLICY,
+    "rloo": RoundState.TRAINING_POLICY,
 }
+PolicyAlgorithm = Literal["ppo", "rloo"]
+POLICY_ALGORITHMS: tuple[str, ...] = get_args(PolicyAlgorithm)
 NEEDS = {  # a step -> the steps of which one must stand before it in the same recipe
     RoundState.SAMPLING: (),
     RoundState.RANKING: (RoundState.SAMPLING,),
@@ -85,7 +88,14 @@ class Recipe(BaseModel):
     reward: JSON = Field(
         default_factory=dict, description="Settings of the reward model: a preset and what differs from it."
     )
+    policy_algorithm: PolicyAlgorithm = Field(
+        "ppo",
+        description="How the policy learns: PPO with a value network, or RLOO, where answers to a prompt are each other's baseline.",
+    )
     ppo: JSON = Field(default_factory=dict, description="Settings of PPO: a preset and what differs from it.")
+    rloo: JSON = Field(
+        default_factory=dict, description="Settings of RLOO: a preset and what differs from it."
+    )
     eval_prompts: int = Field(
         64,
         ge=0,
@@ -192,19 +202,24 @@ class Recipe(BaseModel):
         return self.model_dump(mode="json")
 
     def config(self, kind: str) -> JSON:
-        """The whole config of a stage (`sft`, `reward`, `ppo`): preset, then overrides. Raises ValueError."""
+        """The whole config of a stage (`sft`, `reward`, `ppo`, `rloo`): preset, then overrides. Raises ValueError."""
         chosen: JSON = dict(getattr(self, kind))
         name = chosen.pop("preset", "cpu-starter")
         if name not in PRESETS:
             raise ValueError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}")
         config = {**PRESETS[name][kind], **chosen}
-        if kind == "ppo" and "max_new_tokens" not in chosen:
+        if kind in POLICY_ALGORITHMS and "max_new_tokens" not in chosen:
             config["max_new_tokens"] = max(
                 1, self.sampling["max_tokens"]
             )  # As long as the answers that were ranked.
-        if kind == "ppo" and self.kl_budget is not None:
+        if kind in POLICY_ALGORITHMS and self.kl_budget is not None:
             config["kl_budget"] = min(float(config.get("kl_budget") or self.kl_budget), self.kl_budget)
         return config_from_json(kind, config).to_json()
+
+    @property
+    def policy_config(self) -> JSON:
+        """The whole config of the algorithm that trains this round's policy."""
+        return self.config(self.policy_algorithm)
 
     def params(self, *, n_tokens: int | None = None) -> SamplingParams:
         """How completions are drawn; `n_tokens` caps their length."""
@@ -229,7 +244,10 @@ class Recipe(BaseModel):
         return [_described(name, field) for name, field in cls.model_fields.items()]
 
 
-TYPES: dict[Any, str] = {int: "int", float | None: "float", JSON: "object", tuple[str, ...]: "list"}
+TYPES: dict[Any, str] = {
+    int: "int", float | None: "float", JSON: "object", tuple[str, ...]: "list", PolicyAlgorithm: "str",
+}  # fmt: skip
+CHOICES = {"steps": list(RECIPE_STEPS), "policy_algorithm": list(POLICY_ALGORITHMS)}
 
 
 def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
@@ -249,7 +267,7 @@ def _described(name: str, field: FieldInfo) -> JSON:
         "default": list(default) if isinstance(default, tuple) else default,
         "min": low,
         "max": high,
-        "choices": list(RECIPE_STEPS) if name == "steps" else None,
+        "choices": CHOICES.get(name),
         "unit": extra.get("unit", ""),
         "help": field.description or "",
     }

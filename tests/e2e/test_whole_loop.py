@@ -101,7 +101,7 @@ def test_people_teach_and_the_next_round_samples_from_what_was_promoted(
         export(admin, loop, tmp_path)
         assert admin.wrongs == labeler.wrongs == []
     # Not "Rankings": the page may go on with the round before it was told of single answers, every five seconds.
-    for name in ("Demonstrations", "SFT training", "Reward model", "PPO training"):
+    for name in ("Demonstrations", "SFT training", "Reward model", "Policy training"):
         assert len(seen.get(name, [])) >= 2, f"{name} did not move: {seen}"
     # A stage of so small a model may be over between two looks at its metrics: then its curve is drawn at once.
     assert [name for name in CURVES if name not in seen] == []
@@ -192,7 +192,7 @@ def rank(admin: Visit, labeler: Visit, project: Project) -> None:
 
 def follow(admin: Visit) -> dict[str, list[str]]:
     """The page goes from step to step by itself up to review; what its curves and bars have shown on the way."""
-    at_step(admin, "PPO training")
+    at_step(admin, "Policy training")
     at_step(admin, "Review")
     seen: dict[str, list[str]] = admin.page.evaluate("() => window.seen")
     return seen

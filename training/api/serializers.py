@@ -89,6 +89,7 @@ class RecipeFieldsOut(Out):
     sft = RecipeFieldOut(many=True)
     reward = RecipeFieldOut(many=True)
     ppo = RecipeFieldOut(many=True)
+    rloo = RecipeFieldOut(many=True)
 
 
 @named("RecipeDefaults")
@@ -139,6 +140,10 @@ class RunRefOut(Out):
     state = serializers.ChoiceField(choices=RunState.choices)
     progress = serializers.FloatField(help_text="0 to 1")
     eta_seconds = serializers.FloatField(allow_null=True)
+    stopped = serializers.CharField(
+        allow_blank=True,
+        help_text="The setting that ended the run early, with what was good until then; blank: none",
+    )
 
 
 @named("Run")
@@ -150,6 +155,9 @@ class RunOut(RunRefOut):
     error = RunErrorOut(allow_null=True)
     result = serializers.DictField()
     produced = VersionRefOut(allow_null=True)
+    produced_raw = VersionRefOut(
+        allow_null=True, help_text="The policy itself, where `produced` is its moving average"
+    )
     model = VersionRefOut()
     reference = VersionRefOut(allow_null=True)
     reward = VersionRefOut(allow_null=True)

@@ -1,6 +1,6 @@
 """Run one training stage by hand or under a supervisor.
 
-    python -m training.core pretrain|sft|reward|ppo|dpo|best_of_n|score RUNDIR/run.json
+    python -m training.core pretrain|sft|reward|ppo|rloo|dpo|best_of_n|score RUNDIR/run.json
 
 Leaves 0 with result.json written, 1 with error.json, 130 or 143 after SIGINT or SIGTERM with a checkpoint.
 """
@@ -11,18 +11,29 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from training.core.config import KINDS
 from training.core.errors import RunError, RunInterrupted
 from training.core.run_folder import Run, clear_outcome, leave_with_parent, read_run, write_json
 
+STAGES = {
+    "pretrain": ("pretrain", "train_pretrain"),
+    "sft": ("sft", "train_sft"),
+    "reward": ("reward", "train_reward"),
+    "ppo": ("ppo", "train_ppo"),
+    "rloo": ("rloo", "train_rloo"),
+    "dpo": ("dpo", "train_dpo"),
+    "best_of_n": ("best_of_n", "best_of_n"),
+    "score": ("score", "score_completions"),
+}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 2 or arguments[0] not in KINDS or not Path(arguments[1]).is_file():
+    if len(arguments) != 2 or arguments[0] not in STAGES or not Path(arguments[1]).is_file():
         print(__doc__, file=sys.stderr)
         return 2
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # Inputs lie in the run folder; nothing is ever fetched.
@@ -43,33 +54,9 @@ def main(arguments: list[str]) -> int:
 
 def _train(run: Run) -> dict[str, Any]:
     # Torch takes seconds to import: what is wrong in run.json is told before that.
-    if run.kind == "pretrain":
-        from training.core.pretrain import train_pretrain
-
-        return train_pretrain(run)
-    if run.kind == "sft":
-        from training.core.sft import train_sft
-
-        return train_sft(run)
-    if run.kind == "reward":
-        from training.core.reward import train_reward
-
-        return train_reward(run)
-    if run.kind == "dpo":
-        from training.core.dpo import train_dpo
-
-        return train_dpo(run)
-    if run.kind == "best_of_n":
-        from training.core.best_of_n import best_of_n
-
-        return best_of_n(run)
-    if run.kind == "score":
-        from training.core.score import score_completions
-
-        return score_completions(run)
-    from training.core.ppo import train_ppo
-
-    return train_ppo(run)
+    module, name = STAGES[run.kind]
+    train: Callable[[Run], dict[str, Any]] = getattr(import_module(f"training.core.{module}"), name)
+    return train(run)
 
 
 def _failed(folder: Path, wrong: Exception) -> int:

@@ -19,6 +19,7 @@ _TITLES = {
     "reward": "A reward model trained on rankings",
     "ppo": "A policy trained with PPO against a reward model",
     "dpo": "A policy trained with DPO on rankings",
+    "rloo": "A policy trained with RLOO against a reward model",
 }
 
 
@@ -40,13 +41,16 @@ def publish_model(
     metrics: Mapping[str, float],
     dropped: Mapping[str, int],
     report: Mapping[str, Any] | None = None,
+    *,
+    role: str = "model",
 ) -> None:
     """Write weights, card and lineage to <run>/<name>, which appears whole or not at all.
 
     report: more than numbers, of a reward model (reward_report.py); it travels in lineage.json, and in short in the card.
+    role: tells apart what one run publishes: `ema` and `policy`.
     """
     lineage = {
-        "kind": run.kind, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
+        "kind": run.kind, "role": role, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
         "parents": dict(run.parents), "sha256": dict(run.sha256), "metrics": dict(metrics), "dropped": dict(dropped),
         "versions": versions(), **({"report": _leaving(report)} if report else {}),
     }  # fmt: skip

@@ -118,6 +118,17 @@ def permutation(count: int, seed: int, *names: object) -> list[int]:
     return [int(i) for i in torch.randperm(count, generator=generator)]
 
 
+def in_passes(count: int, begin: int, end: int, seed: int, *names: object) -> list[int]:
+    """Entries begin .. end - 1 of shuffled passes over range(count), one pass after another."""
+    found: list[int] = []
+    for n in range(begin, end):
+        epoch, place = divmod(n, count)
+        if not found or place == 0:
+            order = permutation(count, seed, *names, epoch)
+        found.append(order[place])
+    return found
+
+
 def sorted_batches(
     lengths: Sequence[int], order: Sequence[int], size: int, window: int, seed: int, *names: object
 ) -> list[list[int]]:

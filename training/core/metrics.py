@@ -76,35 +76,45 @@ REWARD |= {
     for d in range(1, 9)
 }
 
-PPO: dict[str, Metric] = {
-    "ppo/score": Metric("reward", "Mean reward-model score of the rollouts; unfinished answers have their fixed score.", "Rises."),
-    "ppo/score_se": Metric("reward", "Standard error of ppo/score.", "Small beside the rise."),
-    "ppo/score_std": Metric("reward", "Deviation of the scores within the rollouts.", "Well above 0; near 0 all answers are alike."),
-    "ppo/kl": Metric("nats/response", "Distance of the sampling policy from the reference: mean of the summed log-ratio.", "Starts at 0 and rises slowly. A jump often means that the reward is being gamed."),
-    "ppo/kl_se": Metric("nats/response", "Standard error of ppo/kl.", "Small beside ppo/kl."),
-    "ppo/kl_k3": Metric("nats/response", "The same distance by an estimator that is never negative.", "Near ppo/kl."),
-    "ppo/kl_coef": Metric("reward/nat", "Price of distance in this iteration.", "Constant unless it adapts to kl_target."),
-    "ppo/objective": Metric("reward", "score - kl_coef x kl, what PPO maximises.", "Rises."),
-    "ppo/entropy": Metric("nats/token", "Entropy of the policy's next token over the rollouts.", "Falls slowly; a collapse to 0 ends exploration."),
-    "ppo/no_eos_share": Metric("", "Share of answers cut off at max_new_tokens.", "Falls towards 0."),
-    "ppo/response_tokens": Metric("tokens", "Mean length of the answers, EOS included.", "Drifts little; steady growth hints at a length bias of the reward model."),
-    "ppo/first_ratio_error": Metric("", "Largest |ratio - 1| in the first minibatch, before any update.", "0 on CPU; otherwise old log-probabilities are not those of the policy that sampled."),
-    "ppo/engine_logprob_error": Metric("nats", "Largest difference between the sampler's and the trainer's log-probability of a token.", "Below 1e-5 in float32."),
-    "ppo/policy_loss": Metric("", "Clipped policy loss, mean over the minibatches.", "Small, negative or positive; its level tells little."),
-    "ppo/value_loss": Metric("", "Clipped value loss, mean over the minibatches.", "Falls."),
-    "ppo/approx_kl": Metric("nats/token", "0.5 x mean squared change of the log-probability within the update.", "Below 0.02 or so."),
-    "ppo/approx_kl_k3": Metric("nats/token", "Change of the policy within the update, by k3.", "Near ppo/approx_kl."),
-    "ppo/clip_share": Metric("", "Share of tokens whose ratio left the clip range.", "Below 0.3."),
-    "ppo/value_clip_share": Metric("", "Share of values that moved farther than value_clip.", "Below 0.5."),
-    "ppo/explained_variance": Metric("", "How much of the returns' variance the values foretold before the update: 1 all, 0 none.", "Rises above 0."),
-    "ppo/return_mean": Metric("reward", "Mean return over tokens.", "Rises with the objective."),
-    "ppo/value_mean": Metric("reward", "Mean value over tokens before the update.", "Follows the returns."),
-    "ppo/policy_grad_norm": _NORM,
-    "ppo/value_grad_norm": _NORM,
-    "ppo/lr": _LR,
-    "ppo/optimizer_steps": Metric("steps", "Optimizer steps of this iteration.", "epochs x minibatches, fewer only when epoch_kl_limit ended it."),
-    "ppo/final_score": Metric("reward", "Mean score of the published policy on prompts it is measured on (held out where there are some).", "Above the score of the first iteration."),
-    "ppo/final_kl": Metric("nats/response", "Distance of the published policy from the reference on those prompts.", "Within kl_budget."),
+# Of PPO and RLOO alike; their names in metrics.jsonl begin with the stage.
+_POLICY: dict[str, Metric] = {
+    "score": Metric("reward", "Mean reward-model score of the rollouts; unfinished answers have their fixed score.", "Rises."),
+    "score_se": Metric("reward", "Standard error of the mean score.", "Small beside the rise."),
+    "score_std": Metric("reward", "Deviation of the scores within the rollouts.", "Well above 0; near 0 all answers are alike."),
+    "kl": Metric("nats/response", "Distance of the sampling policy from the reference: mean of the summed log-ratio.", "Starts at 0 and rises slowly. A jump often means that the reward is being gamed."),
+    "kl_se": Metric("nats/response", "Standard error of the KL.", "Small beside the KL."),
+    "kl_k3": Metric("nats/response", "The same distance by an estimator that is never negative.", "Near the KL."),
+    "kl_coef": Metric("reward/nat", "Price of distance in this iteration.", "Constant unless it adapts to kl_target."),
+    "objective": Metric("reward", "score - kl_coef x kl, what the policy maximises.", "Rises."),
+    "entropy": Metric("nats/token", "Entropy of the policy's next token over the rollouts.", "Falls slowly; a collapse to 0 ends exploration."),
+    "no_eos_share": Metric("", "Share of answers cut off at max_new_tokens.", "Falls towards 0."),
+    "response_tokens": Metric("tokens", "Mean length of the answers, EOS included.", "Drifts little; steady growth hints at a length bias of the reward model."),
+    "first_ratio_error": Metric("", "Largest |ratio - 1| in the first minibatch, before any update.", "0 on CPU; otherwise old log-probabilities are not those of the policy that sampled."),
+    "engine_logprob_error": Metric("nats", "Largest difference between the sampler's and the trainer's log-probability of a token.", "Below 1e-5 in float32."),
+    "policy_loss": Metric("", "Clipped policy loss, mean over the minibatches.", "Small, negative or positive; its level tells little."),
+    "approx_kl": Metric("nats/token", "0.5 x mean squared change of the log-probability within the update.", "Below 0.02 or so."),
+    "approx_kl_k3": Metric("nats/token", "Change of the policy within the update, by k3.", "Near the other estimate."),
+    "clip_share": Metric("", "Share of ratios that left the clip range.", "Below 0.3."),
+    "ptx_loss": Metric("nats/token", "Mean negative log-likelihood of the pretraining text that was mixed in.", "Stays where it was before."),
+    "policy_grad_norm": _NORM,
+    "lr": _LR,
+    "optimizer_steps": Metric("steps", "Optimizer steps of this iteration.", "epochs x minibatches, fewer only where epoch_kl_target ended it."),
+    "final_score": Metric("reward", "Mean score of the published policy on prompts it is measured on (held out where there are some).", "Above the score of the first iteration."),
+    "final_kl": Metric("nats/response", "Distance of the published policy from the reference on those prompts.", "Within kl_budget."),
+}  # fmt: skip
+
+_VALUE: dict[str, Metric] = {
+    "value_loss": Metric("", "Clipped value loss, mean over the minibatches.", "Falls."),
+    "value_clip_share": Metric("", "Share of values that moved farther than value_clip.", "Below 0.5."),
+    "explained_variance": Metric("", "How much of the returns' variance the values foretold before the update: 1 all, 0 none.", "Rises above 0."),
+    "return_mean": Metric("reward", "Mean return over tokens.", "Rises with the objective."),
+    "value_mean": Metric("reward", "Mean value over tokens before the update.", "Follows the returns."),
+    "value_grad_norm": _NORM,
+}  # fmt: skip
+
+PPO: dict[str, Metric] = {f"ppo/{name}": metric for name, metric in (_POLICY | _VALUE).items()}
+RLOO: dict[str, Metric] = {f"rloo/{name}": metric for name, metric in _POLICY.items()} | {
+    "rloo/advantage_std": Metric("reward", "Deviation of the answers' advantages.", "Well above 0; at 0 all answers to a prompt are worth the same."),
 }  # fmt: skip
 
 DPO: dict[str, Metric] = {
@@ -134,7 +144,7 @@ BEST_OF_N: dict[str, Metric] = {
     "bon/kl_bound": Metric("nats/response", "log n - (n - 1) / n: how far best-of-n is from the model at most.", "Compare with a policy's KL at equal reward."),
 }  # fmt: skip
 
-METRICS: dict[str, Metric] = PERF | PRETRAIN | SFT | REWARD | PPO | DPO | BEST_OF_N
+METRICS: dict[str, Metric] = PERF | PRETRAIN | SFT | REWARD | PPO | RLOO | DPO | BEST_OF_N
 
 # Columns that tell of the machine and not of the learning: a resumed run repeats all others exactly.
 TIMING_COLUMNS = frozenset({"time", "eta_s"}) | {name for name in METRICS if name.startswith("perf/")}

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.config import SamplingParams
 from inference.engine.models import ScalarModel
 from inference.engine.requests import SampleRequest
-from training.core.config import PPOConfig
+from training.core.config import PolicyConfig
 from training.core.data import Prompt
 from training.core.loop import Numbers, pad
 from training.core.losses import kl_k1, kl_k3, masked_mean
@@ -47,13 +47,20 @@ RewardFunction = Callable[[Sequence[Prompt], Sequence[Sequence[int]]], Sequence[
 
 @dataclass(kw_only=True)
 class Actors:
-    """The four models of PPO. `reward` is a reward model, or for exact experiments a function of prompts and answer ids."""
+    """The four models of PPO; RLOO has no value network. `reward` is a reward model, or for exact experiments a function
+    of prompts and answer ids."""
 
     policy: PreTrainedModel
     reference: PreTrainedModel
-    value: ScalarModel
+    value: ScalarModel | None
     reward: ScalarModel | RewardFunction
     tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def trained(self) -> dict[str, nn.Module]:
+        """The networks that learn."""
+        value: dict[str, nn.Module] = {} if self.value is None else {"value": self.value}
+        return {"policy": self.policy, **value}
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,7 @@ class Scored:
     logp_BR: Tensor
     ref_logp_BR: Tensor
     values_BR: Tensor
+    """0 where there is no value network."""
     entropy_BR: Tensor
     score_B: Tensor
 
@@ -157,7 +165,7 @@ class Scored:
 
 
 @torch.no_grad()
-def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg: PPOConfig) -> Scored:
+def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg: PolicyConfig) -> Scored:
     """Run policy, reference, value and reward model over the rollout, in the given parts.
 
     The parts are those of the first pass of learning: with the same rows in the same shapes, the new log-probabilities
@@ -171,7 +179,8 @@ def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg:
         assert spread is not None  # noqa: S101 - asked for; tells mypy
         logp[rows], entropy[rows] = new, spread
         ref_logp[rows] = answer_logprobs(actors.reference, rollout, part, mask.shape[1])[0]
-        values[rows] = answer_values(actors.value, rollout, part, mask.shape[1])
+        if actors.value is not None:
+            values[rows] = answer_values(actors.value, rollout, part, mask.shape[1])
     # Padding holds whatever was gathered there; it is cleared so that nothing can depend on it.
     logp, ref_logp, values, entropy = (x * mask for x in (logp, ref_logp, values, entropy))
     return Scored(
@@ -214,11 +223,11 @@ def rollout_numbers(scored: Scored, kl_coef: float) -> Numbers:
     kl, mean = float(kl_B.mean()), float(score_B.mean())
     k3_B = (kl_k3(scored.logp_BR, scored.ref_logp_BR) * mask).sum(1)
     return {
-        "ppo/score": mean, "ppo/score_std": float(score_B.std(correction=0)), "ppo/score_se": _standard_error(score_B),
-        "ppo/kl": kl, "ppo/kl_se": _standard_error(kl_B), "ppo/kl_k3": float(k3_B.mean()), "ppo/kl_coef": kl_coef,
-        "ppo/objective": mean - kl_coef * kl, "ppo/entropy": float(masked_mean(scored.entropy_BR, mask)),
-        "ppo/no_eos_share": 1 - sum(scored.rollout.finished) / n, "ppo/response_tokens": float(mask.sum()) / n,
-        "ppo/engine_logprob_error": _sampler_error(scored),
+        "score": mean, "score_std": float(score_B.std(correction=0)), "score_se": _standard_error(score_B),
+        "kl": kl, "kl_se": _standard_error(kl_B), "kl_k3": float(k3_B.mean()), "kl_coef": kl_coef,
+        "objective": mean - kl_coef * kl, "entropy": float(masked_mean(scored.entropy_BR, mask)),
+        "no_eos_share": 1 - sum(scored.rollout.finished) / n, "response_tokens": float(mask.sum()) / n,
+        "engine_logprob_error": _sampler_error(scored),
     }  # fmt: skip
 
 

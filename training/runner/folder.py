@@ -15,7 +15,7 @@ from inference.models import ModelVersion
 from inference.selectors import completions_of
 from training import datasets
 from training.core.run_folder import sha256_of, write_json
-from training.models import Run, RunKind, Snapshot
+from training.models import POLICY_RUNS, Run, RunKind, Snapshot
 from training.places import attempt_folder
 from training.runner.checkpoints import take_checkpoint
 from training.runner.follow import parsed_row
@@ -59,7 +59,8 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
         hashes |= _link_version(version, inputs / role)
     hashes |= _write_dataset(run, inputs / "dataset")
     if run.demonstrations is not None:
-        folder = inputs / "demonstrations"
+        # Reward models put their zero at demonstrations; policies must not forget them.
+        folder = inputs / ("pretraining" if run.kind in POLICY_RUNS else "demonstrations")
         hashes |= _write_rows(folder, _lines_of(run.demonstrations), datasets.sft_row)
     ready = AttemptFolder(path)
     _resume(run, ready)
@@ -109,7 +110,7 @@ def _write_dataset(run: Run, folder: Path) -> dict[str, str]:
     lines = _lines_of(run.snapshot)
     if run.kind == RunKind.SFT:
         return _write_rows(folder, lines, datasets.sft_row)
-    if run.kind == RunKind.PPO:
+    if run.kind in POLICY_RUNS:
         return _write_rows(folder, lines, datasets.ppo_row)
     readers = _same_tokenizer(run)
     return _write_rows(folder, lines, lambda record: datasets.reward_row(record, same_tokenizer=readers))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from inference.engine.folder import UnsafeModelFolder, check_version_folder
 from training.models import Run, RunKind
-from training.services.attempts import Outcome, ScoreRow
+from training.services.attempts import Outcome, Published, ScoreRow
 
 
 class BadOutcome(ValueError):
@@ -24,12 +24,23 @@ def read_outcome(run: Run, folder: Path) -> Outcome:
         raise BadOutcome(f"result.json is of kind {result.get('kind')!r}; the run is of kind {run.kind}.")
     if run.kind == RunKind.SCORE:
         return Outcome(result=result, scores=tuple(_scores(folder / "scores.jsonl")))
-    model = folder / "model"
+    return Outcome(result=result, model=_model(folder / "model"), raw=_raw(result, folder))
+
+
+def _model(folder: Path) -> Path:
     try:
-        check_version_folder(model)
+        check_version_folder(folder)
     except UnsafeModelFolder as error:
         raise BadOutcome(f"The model folder cannot be registered: {error}") from error
-    return Outcome(result=result, model=model)
+    return folder
+
+
+def _raw(result: dict[str, Any], folder: Path) -> Published | None:
+    """The policy itself, where model/ is its moving average."""
+    found = (result.get("also") or {}).get("policy")
+    if found is None:
+        return None
+    return Published(folder=_model(folder / "policy_last"), metrics=found.get("metrics") or {})
 
 
 def read_error(folder: Path) -> dict[str, str] | None:

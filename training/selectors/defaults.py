@@ -8,7 +8,7 @@ from accounts.models import Project
 from inference.models import VersionKind
 from inference.selectors import current_policy
 from training.core.config import describe
-from training.recipe import RECIPE_STEPS, Recipe
+from training.recipe import RECIPE_STEPS, TRAINED, Recipe
 from training.selectors.estimate import estimate
 from training.selectors.readiness import Stock, missing, stock_of
 from training.states import RoundState
@@ -37,6 +37,7 @@ def default_recipe(project: Project) -> Recipe:
             "sft": {"preset": preset},
             "reward": {"preset": preset},
             "ppo": {"preset": preset},
+            "rloo": {"preset": preset},
             "eval_prompts": min(64, measured),
             "comparisons": min(20, measured),
             "min_reward_accuracy": 0.5 if stock.valid >= MANY_VALID_PROMPTS else None,
@@ -52,7 +53,7 @@ def recipe_defaults(project: Project) -> dict[str, Any]:
         "recipe": recipe.to_json(),
         "fields": {
             "recipe": Recipe.describe(),
-            **{kind: describe(kind) for kind in ("sft", "reward", "ppo")},
+            **{kind: describe(kind) for kind in TRAINED},
         },
         "estimate": estimate(project, recipe),
         "missing": missing(project, recipe),

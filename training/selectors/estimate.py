@@ -9,7 +9,7 @@ from accounts.models import Project
 from inference.models import ModelVersion, SamplingJob
 from inference.selectors import current_policy
 from inference.states import JobState
-from training.models import Run, RunKind
+from training.models import POLICY_RUNS, Run, RunKind
 from training.recipe import Recipe
 from training.selectors.readiness import Stock, stock_of
 from training.states import RoundState, RunState
@@ -23,6 +23,7 @@ STARTER_RATES: dict[str, float] = {
     RunKind.SFT: 0.02,  # a demonstration, once
     RunKind.REWARD: 0.01,  # a completion of a ranking, once
     RunKind.PPO: 0.05,  # an episode: sampled, scored, learned from
+    RunKind.RLOO: 0.026,  # the same, learned from once and by one network
     RunKind.SCORE: 0.005,  # a completion
     "sampling": 0.015,  # a completion
 }
@@ -54,7 +55,7 @@ def estimate(project: Project, recipe: Recipe) -> Estimate:
 
 def units_of(kind: str, config: dict[str, Any], rows: int, k: int = 1) -> int:
     """Units of work of a run: demonstrations read, completions read, episodes, completions scored."""
-    if kind == RunKind.PPO:
+    if kind in POLICY_RUNS:
         return int(config["iterations"]) * int(config["episodes"])
     if kind == RunKind.REWARD:
         return rows * k * int(config["epochs"])
@@ -75,7 +76,10 @@ def _step(
             RunKind.REWARD,
             units_of("reward", recipe.config("reward"), _rankings(recipe, stock), recipe.k),
         ),
-        RoundState.TRAINING_POLICY: lambda: (RunKind.PPO, units_of("ppo", recipe.config("ppo"), 0)),
+        RoundState.TRAINING_POLICY: lambda: (
+            recipe.policy_algorithm,
+            units_of(recipe.policy_algorithm, recipe.policy_config, 0),
+        ),
         RoundState.EVALUATING: lambda: (
             "sampling",
             2 * min(recipe.eval_prompts, stock.valid + stock.heldout),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,9 @@ from training.states import ENDED
 
 def between_versions(version_ids: Collection[UUID]) -> Lineage:
     """Runs that made or read these versions, and their snapshots with the number of labelers: two queries."""
-    runs = Run.objects.filter(Q(produced__in=version_ids)).select_related("round").order_by("created_at")
+    shown = set(version_ids)
+    made = Q(produced__in=shown) | Q(produced_raw__in=shown)
+    runs = Run.objects.filter(made).select_related("round").order_by("created_at")
     nodes: list[dict[str, Any]] = []
     edges: list[dict[str, str]] = []
     wanted: set[UUID] = set()
@@ -28,7 +30,9 @@ def between_versions(version_ids: Collection[UUID]) -> Lineage:
         for role, pk in {**sources, **data}.items():
             if pk is not None:
                 edges.append({"from": str(pk), "to": str(run.pk), "role": role})
-        edges.append({"from": str(run.pk), "to": str(run.produced_id), "role": "produced"})
+        for role, pk in {"produced": run.produced_id, "produced_raw": run.produced_raw_id}.items():
+            if pk in shown:
+                edges.append({"from": str(run.pk), "to": str(pk), "role": role})
     for snapshot in Snapshot.objects.filter(pk__in=wanted).order_by("created_at"):
         nodes += _snapshot_nodes(snapshot)
         edges.append({"from": f"labelers:{snapshot.pk}", "to": str(snapshot.pk), "role": "answered"})
@@ -37,14 +41,22 @@ def between_versions(version_ids: Collection[UUID]) -> Lineage:
 
 def made_by(version_ids: Collection[UUID]) -> Mapping[UUID, str]:
     """{version: the run that made it}."""
-    rows = Run.objects.filter(produced__in=version_ids).values_list("produced_id", "pk")
-    return {version: str(run) for version, run in rows}
+    return {version: str(run.pk) for version, run in _makers(version_ids)}
 
 
 def round_numbers(version_ids: Collection[UUID]) -> Mapping[UUID, int]:
     """{version: number of the round that made it}."""
-    rows = Run.objects.filter(produced__in=version_ids, round__isnull=False)
-    return dict(rows.values_list("produced_id", "round__number"))
+    return {version: run.round.number for version, run in _makers(version_ids) if run.round is not None}
+
+
+def _makers(version_ids: Collection[UUID]) -> Iterator[tuple[UUID, Run]]:
+    """Each version with the run that made it, in whichever role."""
+    wanted = set(version_ids)
+    runs = Run.objects.filter(Q(produced__in=wanted) | Q(produced_raw__in=wanted)).select_related("round")
+    for run in runs:
+        for pk in (run.produced_id, run.produced_raw_id):
+            if pk in wanted:
+                yield pk, run
 
 
 def live_rounds(project_ids: Collection[UUID]) -> Mapping[UUID, dict[str, Any]]:

@@ -11,7 +11,7 @@ from inference.models import SamplingJob
 from labeling.models import Batch
 from labeling.selectors import batch_progress
 from labeling.states import BatchState
-from training.models import Evaluation, Round, Run, RunKind
+from training.models import POLICY_RUNS, Evaluation, Round, Run, RunKind
 from training.selectors.evaluation import comparisons_of
 from training.states import ENDED, STEPS, RoundState, RunState
 
@@ -28,10 +28,10 @@ BATCHES = {
     RoundState.REVIEW: "comparison_batch",
 }
 RUNS = {
-    RoundState.TRAINING_SFT: RunKind.SFT,
-    RoundState.TRAINING_REWARD: RunKind.REWARD,
-    RoundState.TRAINING_POLICY: RunKind.PPO,
-    RoundState.EVALUATING: RunKind.SCORE,
+    RoundState.TRAINING_SFT: (RunKind.SFT,),
+    RoundState.TRAINING_REWARD: (RunKind.REWARD,),
+    RoundState.TRAINING_POLICY: POLICY_RUNS,  # one of them, as the recipe says
+    RoundState.EVALUATING: (RunKind.SCORE,),
 }
 WAITS_FOR = {
     RoundState.DRAFT: "starting",
@@ -89,7 +89,7 @@ def round_body(round_: Round) -> dict[str, Any]:
 
 def _step(round_: Round, step: RoundState, runs: dict[str, Run]) -> dict[str, Any]:
     entry = round_.timeline.get(step, {})
-    run = runs.get(RUNS[step]) if step in RUNS else None
+    run = next((runs[kind] for kind in RUNS.get(step, ()) if kind in runs), None)
     batch: Batch | None = getattr(round_, BATCHES[step]) if step in BATCHES else None
     jobs = _jobs(round_, step)
     done, wanted = _progress(step, entry, run, batch, jobs)

@@ -24,7 +24,7 @@ def runs_visible_to(viewer: Viewer) -> QuerySet[Run]:
     """Runs of the viewer's projects, newest first, with all that a page shows of them: two queries in all."""
     return (
         Run.objects.filter(project__in=projects_visible_to(viewer))
-        .select_related("round", "model", "reference", "reward", "produced", "snapshot")
+        .select_related("round", "model", "reference", "reward", "produced", "produced_raw", "snapshot")
         .prefetch_related("attempts")
         .order_by("-created_at", "-pk")
     )
@@ -45,6 +45,8 @@ def run_body(run: Run) -> dict[str, Any]:
         "error": run.error or None,
         "result": run.result,
         "produced": run.produced,
+        "produced_raw": run.produced_raw,
+        "stopped": run.stopped,
         "model": run.model,
         "reference": run.reference,
         "reward": run.reward,

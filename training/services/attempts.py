@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from accounts.events import record
 from common.errors import DomainError
+from common.storage import default_store
 from inference.models import ModelVersion, VersionKind
 from inference.services import register_version
 from inference.services.registry import VersionNameTaken
@@ -23,7 +24,12 @@ from training.models import Attempt, Metric, Run, RunKind, Score
 from training.services.runs import MAX_TRIES, announce, give_back
 from training.states import AttemptState, RunState
 
-PRODUCES = {RunKind.SFT: VersionKind.SFT, RunKind.REWARD: VersionKind.REWARD, RunKind.PPO: VersionKind.POLICY}
+PRODUCES = {
+    RunKind.SFT: VersionKind.SFT,
+    RunKind.REWARD: VersionKind.REWARD,
+    RunKind.PPO: VersionKind.POLICY,
+    RunKind.RLOO: VersionKind.POLICY,
+}
 CLAIM = """
     UPDATE training_run
        SET state = 'running', fence = fence + 1, tries = tries + 1, heartbeat_at = clock_timestamp(),
@@ -52,11 +58,23 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Published:
+    """A model folder with its own final numbers."""
+
+    folder: Path
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a child left behind: its result.json, and the folder of the model or the scores."""
+    """What a child left behind: its result.json, and the folder of the model or the scores.
+
+    `raw` is the policy itself, where `model` is its moving average.
+    """
 
     result: Mapping[str, Any]
     model: Path | None = None
+    raw: Published | None = None
     scores: Sequence[ScoreRow] = field(default_factory=tuple)
 
 
@@ -136,6 +154,9 @@ def finish_run(*, run_id: UUID, fence: int, outcome: Outcome) -> Run:
     run = Run.objects.select_related("project", "round", "model", "reference", "reward", "snapshot").get(
         pk=run_id
     )
+    if outcome.raw is not None:
+        # Copied ahead: by the time `_finish` comes to it, a transaction is open.
+        default_store().put_folder(outcome.raw.folder)
     name, root = "", _root_name(run.model)
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         name = f"{root}-{PRODUCES.get(RunKind(run.kind), run.kind)}-{_place(run)}{suffix}"
@@ -187,10 +208,17 @@ def note_fenced(*, run_id: UUID, fence: int) -> None:
 
 @transaction.atomic
 def _finish(run: Run, fence: int, outcome: Outcome, name: str) -> Run:
-    version = _register(run, outcome, name) if outcome.model is not None else None
+    version = raw = None
+    if outcome.model is not None:
+        version = _register(
+            run, Published(folder=outcome.model, metrics=outcome.result.get("metrics") or {}), name
+        )
+    if outcome.raw is not None:
+        raw = _register(run, outcome.raw, f"{name}-raw")
+    made = {"produced": version, "produced_raw": raw}
     held = _mine(run.pk, fence).filter(cancel_requested_at__isnull=True)
     ended = {"progress": 1.0, "eta_seconds": None, "ended_at": Now(), "lease_until": None}
-    if not held.update(state=RunState.SUCCEEDED, produced=version, result=dict(outcome.result), **ended):
+    if not held.update(state=RunState.SUCCEEDED, result=dict(outcome.result), **made, **ended):
         raise Fenced
     Score.objects.bulk_create(
         (
@@ -205,19 +233,18 @@ def _finish(run: Run, fence: int, outcome: Outcome, name: str) -> Run:
     return run
 
 
-def _register(run: Run, outcome: Outcome, name: str) -> ModelVersion:
-    """The version; the folder is copied before the first statement, so no transaction is open meanwhile."""
-    assert outcome.model is not None  # noqa: S101 - narrows the type; the caller looked
+def _register(run: Run, published: Published, name: str) -> ModelVersion:
+    """The version. Its folder is copied before the first statement, so no transaction is open meanwhile."""
     parents = {"model": run.model, "reference": run.reference, "reward": run.reward}
     known = {role: version for role, version in parents.items() if version is not None}
     synthetic = any(version.is_synthetic for version in known.values())
     return register_version(
         project=run.project,
         kind=PRODUCES[RunKind(run.kind)],
-        folder=outcome.model,
+        folder=published.folder,
         name=name,
         parents=known,
-        metrics=outcome.result.get("metrics") or {},
+        metrics=published.metrics,
         is_synthetic=synthetic or bool(run.snapshot and run.snapshot.is_synthetic),
     )
 

@@ -1500,6 +1500,7 @@ export interface components {
             sft: components["schemas"]["RecipeField"][];
             reward: components["schemas"]["RecipeField"][];
             ppo: components["schemas"]["RecipeField"][];
+            rloo: components["schemas"]["RecipeField"][];
         };
         /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
         RecipeInRequest: {
@@ -1617,6 +1618,8 @@ export interface components {
             progress: number;
             /** Format: double */
             eta_seconds: number | null;
+            /** @description The setting that ended the run early, with what was good until then; blank: none */
+            stopped: string;
             round: components["schemas"]["RoundRef"] | null;
             config: {
                 [key: string]: unknown;
@@ -1628,6 +1631,8 @@ export interface components {
                 [key: string]: unknown;
             };
             produced: components["schemas"]["VersionRefOut"] | null;
+            /** @description The policy itself, where `produced` is its moving average */
+            produced_raw: components["schemas"]["VersionRefOut"] | null;
             model: components["schemas"]["VersionRefOut"];
             reference: components["schemas"]["VersionRefOut"] | null;
             reward: components["schemas"]["VersionRefOut"] | null;
@@ -1652,10 +1657,11 @@ export interface components {
          *     * `sft` - Sft
          *     * `reward` - Reward
          *     * `ppo` - Ppo
+         *     * `rloo` - Rloo
          *     * `score` - Score
          * @enum {string}
          */
-        RunKindEnum: "pretrain" | "sft" | "reward" | "ppo" | "score";
+        RunKindEnum: "pretrain" | "sft" | "reward" | "ppo" | "rloo" | "score";
         /** @description Base of what goes out. */
         RunRef: {
             /** Format: uuid */
@@ -1669,6 +1675,8 @@ export interface components {
             progress: number;
             /** Format: double */
             eta_seconds: number | null;
+            /** @description The setting that ended the run early, with what was good until then; blank: none */
+            stopped: string;
         };
         /** @description Base of what goes out. */
         RunSample: {

@@ -31,6 +31,7 @@ export function useNames() {
   return {
     step: (step: string) => t(`step.${step as RoundState}`),
     runKind: (kind: string) => t(`run-kind.${kind as "sft"}`),
+    stopped: (reason: string) => t(`stopped.${reason as "kl_budget"}`),
     versionKind: (kind: VersionKind) => t(`kind.${kind}`),
   };
 }

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
+from inference.engine.models import load_policy
 from training.core.data import Prompt
 
 V, T, BETA = 8, 4, 0.2
@@ -27,6 +28,12 @@ SCHEDULE: dict[str, Any] = {
     "iterations": 60, "episodes": 128, "epochs": 4, "minibatches": 4, "max_new_tokens": T, "ignore_eos": True,
     "no_eos_reward": None, "kl_coef": BETA, "lr": 7e-4, "value_lr": 1e-3, "lr_schedule": "linear", "value_coef": 1.0,
     "save_every": 5, "keep_checkpoints": 100, "sample_every": 1000,
+}  # fmt: skip
+
+# Strictly on-policy, as in 2402.14740: 300 steps of 8 prompts x 8 answers.
+RLOO_SCHEDULE: dict[str, Any] = {
+    "iterations": 300, "episodes": 64, "samples_per_prompt": 8, "max_new_tokens": T, "ignore_eos": True,
+    "no_eos_reward": None, "kl_coef": BETA, "lr": 1e-3, "lr_schedule": "linear", "save_every": 1000, "sample_every": 1000,
 }  # fmt: skip
 
 
@@ -102,3 +109,46 @@ def expectations(logp: Tensor, log_ref: Tensor, table: Tensor) -> tuple[float, f
 
 def best_objective(log_ref: Tensor, table: Tensor) -> float:
     return float(BETA * torch.logsumexp(log_ref + table / BETA, 1).mean())
+
+
+def gap_closed(folder: Path) -> tuple[float, float, float]:
+    """Exact (reward, KL, share of the way from the reference's objective to the best one) of folder/run/model."""
+    log_ref, table = log_policy(load_policy(folder / "reference")[0]), reward_table()
+    at_start, _ = expectations(log_ref, log_ref, table)
+    reward, kl = expectations(log_policy(load_policy(folder / "run" / "model")[0]), log_ref, table)
+    return reward, kl, (reward - BETA * kl - at_start) / (best_objective(log_ref, table) - at_start)
+
+
+class Frontier:
+    """The highest mean reward that any policy can have within so many nats of the reference.
+
+    Its dual: the least over beta of beta x (kl + mean log Z(beta)), attained by reference x exp(reward / beta). A grid
+    of beta, 2 % apart, can only overstate it.
+    """
+
+    def __init__(self, log_ref: Tensor, table: Tensor) -> None:
+        self.betas = torch.logspace(-2, 2, 460, dtype=torch.float64)
+        self.log_z = torch.stack([torch.logsumexp(log_ref + table / b, 1).mean() for b in self.betas])
+
+    def reward(self, kl: float) -> float:
+        return float((self.betas * (kl + self.log_z)).min())
+
+
+def best_of(log_ref: Tensor, table: Tensor, n: float) -> tuple[float, float]:
+    """Exact (mean reward, KL) of the best of n answers of the reference, by order statistics; n may be any number from 1."""
+    rewards, order = table.sort(1)
+    logp = log_ref.gather(1, order)
+    up_to = logp.exp().cumsum(1).clamp(max=1.0)
+    before = torch.cat([torch.zeros_like(up_to[:, :1]), up_to[:, :-1]], 1)
+    # The best is answer y where all n are at most as good as y and not all are worse; no two rewards are equal.
+    p = (up_to**n - before**n).clamp(min=1e-300)
+    return float((p * rewards).sum(1).mean()), float((p * (p.log() - logp)).sum(1).mean())
+
+
+def best_of_at(log_ref: Tensor, table: Tensor, kl: float) -> float:
+    """Mean reward of the best of n answers where n is such that its KL is `kl`."""
+    low, high = 1.0, 1e6
+    for _ in range(40):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if best_of(log_ref, table, middle)[1] < kl else (low, middle)
+    return best_of(log_ref, table, low)[0]

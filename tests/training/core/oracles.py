@@ -118,3 +118,13 @@ def policy_loss(logp: float, old: float, advantage: float, clip: float) -> float
 def value_loss(value: float, old: float, target: float, clip: float) -> float:
     held = min(max(value, old - clip), old + clip)
     return 0.5 * max((value - target) ** 2, (held - target) ** 2)
+
+
+def leave_one_out(rewards: list[float], group: int) -> list[float]:
+    """Each reward minus the mean of the others of its group."""
+    found = []
+    for i, reward in enumerate(rewards):
+        first = i // group * group
+        others = [rewards[j] for j in range(first, first + group) if j != i]
+        found.append(reward - sum(others) / len(others))
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from training.core.__main__ import STAGES
 from training.core.config import (
     CONFIGS,
     FIELDS,
@@ -76,6 +77,10 @@ def test_the_form_knows_every_field(kind: str) -> None:
         assert row["help"].endswith((".", ")"))
         assert row["type"] in {"int", "float", "bool", "str"}
         assert row["type"] not in {"int", "float"} or (row["min"] is not None and row["max"] is not None)
+
+
+def test_every_kind_of_run_can_be_started() -> None:
+    assert set(STAGES) == set(KINDS)
 
 
 def test_configs_and_run_folders_need_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""E2, E3, E9: results hang on the data and the settings, never on padding, order, micro-batches or the way pairs are made."""
+"""E2, E3: results hang on the data and the settings, never on padding, order, micro-batches or the way pairs are made."""
 
 from __future__ import annotations
 
@@ -11,22 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from inference.engine.config import SamplingParams
-from inference.engine.engine import TorchEngine
-from inference.engine.models import ScalarModel, load_policy, load_scalar
-from inference.engine.requests import SampleRequest
+from inference.engine.models import ScalarModel, load_policy
 from tests.training.core.rundirs import demonstrations, rankings, write_rows
 from training.core import sft
 from training.core.checkpoint import TrainingState
-from training.core.config import PPOConfig, RewardConfig, SFTConfig
-from training.core.data import Demonstration, Dropped, Prompt, Ranking, read_demonstrations, read_rankings
-from training.core.loop import make_optimizer, micro_batches
-from training.core.ppo import with_advantages
-from training.core.ppo_update import gradients, learn, minibatches
+from training.core.config import RewardConfig, SFTConfig
+from training.core.data import Demonstration, Dropped, Ranking, read_demonstrations, read_rankings
 from training.core.reward import update
 from training.core.reward_batches import batches_of
 from training.core.reward_scores import scores_of
-from training.core.rollout import Actors, Rollout, answer_logprobs, answer_scores, answer_values, score
 
 
 def read_sft(base: Path, folder: Path, count: int) -> tuple[Any, list[Demonstration]]:
@@ -178,157 +171,3 @@ def test_all_answers_of_a_prompt_stay_in_one_batch(base: Path, tmp_path: Path) -
     batches = batches_of(rows, RewardConfig(batch_size=4, sort_window=1), seed=0, epoch=0)
     assert sorted(i for batch in batches for i in batch) == list(range(11))
     assert [len(batch) for batch in batches] == [4, 4, 3]
-
-
-# --- PPO ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def actors(base: Path, reward_model: Path) -> Actors:
-    policy, tokenizer = load_policy(base)
-    reward, value = (load_scalar(reward_model)[0] for _ in range(2))
-    return Actors(
-        policy=policy, reference=load_policy(base)[0], value=value, reward=reward, tokenizer=tokenizer
-    )
-
-
-def ragged_rollout(count: int = 12) -> Rollout:
-    """Prompts and answers of many lengths; the padding id, the EOS id and other specials stand inside prompts and answers."""
-    generator = torch.Generator().manual_seed(5)
-    numbers = lambda n: torch.randint(0, 60, (n,), generator=generator).tolist()  # noqa: E731
-    prompts = [Prompt(str(i), [], [0, 4, *numbers(3 + i % 5), 0]) for i in range(count)]
-    answers = [[*numbers(1 + (3 * i) % 7), 4] for i in range(count)]
-    return Rollout(
-        prompts, answers, [[0.0] * len(a) for a in answers], [i % 4 != 0 for i in range(count)], [""] * count
-    )
-
-
-def test_padding_changes_no_log_probability_value_or_score(actors: Actors) -> None:
-    rollout, width = ragged_rollout(), 8
-    cfg = PPOConfig(no_eos_reward=None)
-    with torch.no_grad():
-        together = (
-            answer_logprobs(actors.policy, rollout, range(12), width)[0],
-            answer_values(actors.value, rollout, range(12), width),
-            answer_scores(actors.reward, rollout, [range(12)], cfg, torch.device("cpu")),
-        )
-        for i, answer in enumerate(rollout.answers):
-            n = len(answer)
-            assert_close(answer_logprobs(actors.policy, rollout, [i], width)[0][0, :n], together[0][i, :n])
-            assert_close(answer_values(actors.value, rollout, [i], width)[0, :n], together[1][i, :n])
-    alone = answer_scores(actors.reward, rollout, [[i] for i in range(12)], cfg, torch.device("cpu"))
-    assert_close(alone, together[2])
-
-
-def test_log_probabilities_and_values_are_those_of_a_plain_forward_pass(actors: Actors) -> None:
-    rollout = ragged_rollout()
-    assert isinstance(actors.reward, ScalarModel)
-    with torch.no_grad():
-        for i, (prompt, answer) in enumerate(zip(rollout.prompts, rollout.answers, strict=True)):
-            ids = torch.tensor([prompt.ids + answer])
-            logp = actors.policy(input_ids=ids).logits[0].log_softmax(-1)
-            places = [len(prompt.ids) - 1 + t for t in range(len(answer))]
-            expected = torch.stack([logp[p, token] for p, token in zip(places, answer, strict=True)])
-            assert_close(answer_logprobs(actors.policy, rollout, [i], len(answer))[0][0], expected)
-            raw = actors.value(ids, torch.ones_like(ids))[0]
-            assert_close(
-                answer_values(actors.value, rollout, [i], len(answer))[0], raw[places] - actors.value.shift
-            )
-            # The reward is read on the last token of the answer, whatever ids stand in the prompt.
-            found = answer_scores(
-                actors.reward, rollout, [[j] for j in range(12)], PPOConfig(no_eos_reward=None), ids.device
-            )
-            assert_close(found[i], raw[-1] - actors.reward.shift)
-
-
-def test_the_value_network_starts_as_the_reward_model(actors: Actors) -> None:
-    """Read on the EOS itself it says what the reward model says, shift included."""
-    rollout = ragged_rollout(1)
-    ids = torch.tensor([rollout.sequence(0)])
-    assert isinstance(actors.reward, ScalarModel)
-    with torch.no_grad():
-        value = actors.value(ids, torch.ones_like(ids))[0, -1] - actors.value.shift
-        assert torch.equal(value, actors.reward.rewards(ids, torch.ones_like(ids))[0])
-
-
-def test_an_answer_that_never_ended_has_the_fixed_score(actors: Actors) -> None:
-    rollout = ragged_rollout()
-    found = answer_scores(
-        actors.reward, rollout, [range(12)], PPOConfig(no_eos_reward=-3.0), torch.device("cpu")
-    )
-    assert [float(x) == -3.0 for x in found] == [not finished for finished in rollout.finished]
-
-
-def prepared(actors: Actors, cfg: PPOConfig) -> Any:
-    rollout = ragged_rollout()
-    scored = score(actors, rollout, micro_batches(range(12), rollout.cost, cfg.micro_batch_tokens), cfg)
-    return with_advantages(scored, 0.1, cfg)
-
-
-def test_ppo_gradients_do_not_depend_on_the_micro_batch(actors: Actors) -> None:
-    found = []
-    for budget in (16, 50, 10_000):
-        cfg = PPOConfig(micro_batch_tokens=budget)
-        batch = prepared(actors, cfg)
-        numbers = gradients(actors, batch, range(12), cfg)
-        found.append((numbers, gradient_of(actors.policy), gradient_of(actors.value)))
-    for numbers, *both in found[1:]:
-        assert numbers["ppo/policy_loss"] == pytest.approx(found[0][0]["ppo/policy_loss"], abs=1e-6)
-        assert numbers["ppo/value_loss"] == pytest.approx(found[0][0]["ppo/value_loss"], rel=1e-5)
-        for one, other in zip(found[0][1:], both, strict=True):
-            assert_close(one, other, within=1e-5)
-
-
-@pytest.mark.parametrize("epochs", [1, 4])
-@pytest.mark.parametrize("parts", [1, 2, 5, 12])
-@pytest.mark.parametrize("budget", [16, 10_000])
-def test_optimizer_steps_are_epochs_times_minibatches(
-    actors: Actors, epochs: int, parts: int, budget: int
-) -> None:
-    """E9, also where 12 episodes do not divide by 5 and where a minibatch takes several forward passes."""
-    cfg = PPOConfig(epochs=epochs, minibatches=parts, episodes=12, micro_batch_tokens=budget)
-    batch = prepared(actors, cfg)
-    optimizer = Frozen(actors.policy)
-    passes = [minibatches(12, parts, 0, 0, epoch) for epoch in range(epochs)]
-    numbers = learn(actors, batch, passes, TrainingState(modules={}, optimizer=optimizer), cfg, 1.0)
-    assert optimizer.steps == numbers["ppo/optimizer_steps"] == epochs * parts
-    for one in passes:
-        assert sorted(i for minibatch in one for i in minibatch) == list(range(12))
-    actors.policy.zero_grad()
-    actors.value.zero_grad()
-
-
-def test_a_minibatch_beyond_the_kl_limit_is_not_learned_from(actors: Actors) -> None:
-    cfg = PPOConfig(epochs=4, minibatches=2, lr=1e-2, value_lr=1e-2, epoch_kl_limit=1e-4)
-    batch = prepared(actors, cfg)
-    state = TrainingState(
-        modules={}, optimizer=make_optimizer([(actors.policy, cfg.lr), (actors.value, cfg.value_lr)], cfg)
-    )
-    passes = [minibatches(12, 2, 0, 0, epoch) for epoch in range(4)]
-    numbers = learn(actors, batch, passes, state, cfg, 1.0)
-    assert (
-        numbers["ppo/optimizer_steps"] == 1
-    )  # The first is on-policy; after it the second is already too far.
-
-
-def test_whitening_does_not_depend_on_the_order_of_episodes(actors: Actors) -> None:
-    cfg = PPOConfig()
-    batch = prepared(actors, cfg)
-    real = batch.advantages_BR[batch.mask_BR.bool()]
-    assert float(real.mean()) == pytest.approx(0, abs=1e-6)
-    assert float(real.std(correction=0)) == pytest.approx(1, rel=1e-5)
-    assert (batch.advantages_BR[~batch.mask_BR.bool()] == 0).all()
-
-
-def test_rollouts_follow_the_softmax(base: Path) -> None:
-    """Chi-square of 4,000 first tokens against the model's own probabilities: nothing truncates or tempers the sampling."""
-    model, tokenizer = load_policy(base)
-    ids = (7, 8, 9)
-    params = SamplingParams(max_tokens=1, ignore_eos=True)
-    request = SampleRequest(prompt_ids=ids, n=4000, params=params, seed=1, key="x", stream=False)
-    drawn = [s.token_ids[0] for s in TorchEngine(model, tokenizer, slots=200).generate([request])[0]]
-    with torch.no_grad():
-        expected = 4000 * model(input_ids=torch.tensor([ids])).logits[0, -1].softmax(-1)
-    counts = torch.bincount(torch.tensor(drawn), minlength=len(expected))
-    chi, freedom = float(((counts - expected) ** 2 / expected).sum()), len(expected) - 1
-    assert abs(chi - freedom) < 4 * (2 * freedom) ** 0.5

@@ -17,7 +17,8 @@ from tests.training.core.conftest import run_it
 from tests.training.core.rundirs import load_run, prompts
 from training.core.config import PRESETS, PPOConfig
 from training.core.metrics import METRICS
-from training.core.ppo import load_actors, move_average, train_ppo
+from training.core.policy import load_actors, move_average
+from training.core.ppo import PPO, train_ppo
 from training.core.report import read_rows
 
 TEST = PRESETS["test"]["ppo"]
@@ -37,7 +38,10 @@ def test_a_run_tells_all_its_numbers_and_leaves_its_inputs_alone(
         for path in (base, reward_model)
     }
     rows = run_ppo(tmp_path, base, reward_model)
-    assert {name for name in METRICS if name.startswith("ppo/") and "final" not in name} <= set(rows[-1])
+    told = {
+        name for name in METRICS if name.startswith("ppo/") and not name.startswith(("ppo/final", "ppo/ptx"))
+    }
+    assert told <= set(rows[-1])
     assert rows[0]["ppo/kl"] == 0  # The policy starts as its reference.
     assert max(row["ppo/first_ratio_error"] for row in rows) == 0
     assert max(row["ppo/engine_logprob_error"] for row in rows) <= 1e-5
@@ -75,8 +79,9 @@ def test_value_network_and_reward_model_start_alike_and_without_dropout(
     save_policy(dropping, tokenizer, tmp_path / "dropping")
     inputs = {"model": tmp_path / "dropping", "reward": reward_model}
     run = load_run(tmp_path / "run", "ppo", TEST, data={"train": prompts(2)}, inputs=inputs)
-    actors = load_actors(run, torch.device("cpu"), None)
+    actors = load_actors(run, torch.device("cpu"), PPO, None)
     reward, _ = load_scalar(reward_model)
+    assert actors.value is not None
     assert actors.value.shift == reward.shift != 0
     for one, other in zip(actors.value.parameters(), reward.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -87,8 +92,9 @@ def test_value_network_and_reward_model_start_alike_and_without_dropout(
 
 def test_a_new_value_head_says_zero(base: Path, tmp_path: Path) -> None:
     run = load_run(tmp_path, "ppo", TEST, data={"train": prompts(2)}, inputs={"model": base})
-    actors = load_actors(run, torch.device("cpu"), lambda _prompts, answers: [0.0] * len(answers))
+    actors = load_actors(run, torch.device("cpu"), PPO, lambda _prompts, answers: [0.0] * len(answers))
     ids = torch.tensor([[9, 8, 7]])
+    assert actors.value is not None
     assert (actors.value(ids, torch.ones_like(ids)) == 0).all()
 
 
@@ -107,7 +113,18 @@ def test_the_average_is_what_is_published_and_the_last_policy_lies_beside(
     torch.testing.assert_close(load_file(tmp_path / "model" / "model.safetensors")[name], average)
     last = load_file(tmp_path / "step-4" / "tensors.safetensors")[f"module/policy/{name}"]
     assert torch.equal(load_file(tmp_path / "policy_last" / "model.safetensors")[name], last)
-    assert json.loads((tmp_path / "result.json").read_text())["policy_last"] == "policy_last"
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["model"], result["role"], result["also"]["policy"]["model"]) == (
+        "model",
+        "ema",
+        "policy_last",
+    )
+    assert result["also"]["policy"]["metrics"]["ppo/final_kl"] != result["metrics"]["ppo/final_kl"]
+    roles = [
+        json.loads((tmp_path / folder / "lineage.json").read_text())["role"]
+        for folder in ("model", "policy_last")
+    ]
+    assert roles == ["ema", "policy"]
 
 
 def test_the_moving_average_of_a_number() -> None:
@@ -118,33 +135,6 @@ def test_the_moving_average_of_a_number() -> None:
     for _ in range(10):
         move_average(average, module, 0.992)
     assert float(average.weight.detach()) == pytest.approx(1 - 0.992**10)
-
-
-def test_beyond_the_kl_budget_the_last_good_policy_is_published(
-    base: Path, reward_model: Path, tmp_path: Path
-) -> None:
-    settings = {
-        "iterations": 50,
-        "lr": 3e-2,
-        "kl_coef": 0.0,
-        "kl_budget": 1.0,
-        "save_every": 1,
-        "keep_checkpoints": 100,
-    }
-    rows = run_ppo(tmp_path, base, reward_model, **settings)
-    assert rows[-1]["ppo/kl"] > 1.0
-    assert all(row["ppo/kl"] <= 1.0 for row in rows[:-1])
-    assert len(rows) < 50
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert result["stopped"] == "kl_budget"
-    # The last rollouts within the budget came from the policy that stood before their iteration.
-    good = rows[-2]["step"] - 1
-    source = load_file(tmp_path / f"step-{good}" / "tensors.safetensors") if good else None
-    published = load_file(tmp_path / "model" / "model.safetensors")
-    expected = load_file(base / "model.safetensors") if source is None else {
-        name: source[f"module/policy/{name}"] for name in published
-    }  # fmt: skip
-    assert all(torch.equal(published[name], expected[name]) for name in published)
 
 
 def test_the_adaptive_price_follows_the_distance(base: Path, reward_model: Path, tmp_path: Path) -> None:

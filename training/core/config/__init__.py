@@ -12,21 +12,24 @@ from typing import Any
 from training.core.config.base import StageConfig
 from training.core.config.best_of_n import BestOfNConfig
 from training.core.config.dpo import DPOConfig
+from training.core.config.policy import PolicyConfig
 from training.core.config.ppo import PPOConfig
 from training.core.config.pretrain import PretrainConfig
 from training.core.config.reward import RewardConfig
+from training.core.config.rloo import RLOOConfig
 from training.core.config.score import ScoreConfig
 from training.core.config.sft import SFTConfig
 from training.core.presets import PRESETS
 
-__all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "BestOfNConfig", "DPOConfig", "PPOConfig", "PretrainConfig", "RewardConfig", "SFTConfig", "ScoreConfig",
-           "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
+__all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "BestOfNConfig", "DPOConfig", "PPOConfig", "PolicyConfig", "PretrainConfig",
+           "RLOOConfig", "RewardConfig", "SFTConfig", "ScoreConfig", "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
 
 CONFIGS: dict[str, type[StageConfig]] = {
     "pretrain": PretrainConfig,
     "sft": SFTConfig,
     "reward": RewardConfig,
     "ppo": PPOConfig,
+    "rloo": RLOOConfig,
     "dpo": DPOConfig,
     "best_of_n": BestOfNConfig,
     "score": ScoreConfig,

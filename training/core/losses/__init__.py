@@ -8,9 +8,11 @@ micro-batch's own.
 
 from training.core.losses.policy import (
     advantages,
+    answer_rewards,
     explained_variance,
     kl_k1,
     kl_k3,
+    leave_one_out,
     next_kl_coef,
     policy_losses,
     token_rewards,
@@ -45,6 +47,7 @@ from training.core.losses.vocabulary import Head, chunk_positions, head_nll_sum,
 __all__ = [
     "Head",
     "advantages",
+    "answer_rewards",
     "best_of_k_mean",
     "best_of_n_kl",
     "centring_losses",
@@ -57,6 +60,7 @@ __all__ = [
     "kept_pairs",
     "kl_k1",
     "kl_k3",
+    "leave_one_out",
     "masked_mean",
     "masked_sum",
     "next_kl_coef",

@@ -52,6 +52,24 @@ def advantages(
     return found, found + values
 
 
+def leave_one_out(rewards_B: Tensor, group: int) -> Tensor:
+    """RLOO's advantages: A_i = R_i - mean of the R_j of the other answers to the same prompt (Kool et al. 2019; 2402.14740).
+
+    The answers of a prompt stand one after another, `group` of them. The baseline hangs on no token of answer i, so the
+    gradient stays unbiased.
+    """
+    rewards_GK = rewards_B.view(-1, group)
+    others_GK = (rewards_GK.sum(1, keepdim=True) - rewards_GK) / (group - 1)
+    return (rewards_GK - others_GK).view(-1)
+
+
+def answer_rewards(
+    logp_BR: Tensor, ref_logp_BR: Tensor, score_B: Tensor, mask_BR: Tensor, kl_coef: float
+) -> Tensor:
+    """score - kl_coef * (log p - log ref) of the whole answer, (B,): the sum of `token_rewards`."""
+    return token_rewards(logp_BR, ref_logp_BR, score_B, mask_BR, kl_coef).sum(1)
+
+
 def whiten(x: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
     """To mean 0 and variance 1 over all real entries of the batch (biased variance, 1e-8 under the root: LHP, N+)."""
     mean = masked_mean(x, mask)

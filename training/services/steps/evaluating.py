@@ -127,8 +127,8 @@ class Evaluating(Step):
 
 
 def score_config(recipe: Recipe) -> Summary:
-    """An answer that never ended counts as it does in PPO."""
-    return config_from_json("score", {"no_eos_reward": recipe.config("ppo")["no_eos_reward"]}).to_json()
+    """An answer that never ended counts as it did in training."""
+    return config_from_json("score", {"no_eos_reward": recipe.policy_config["no_eos_reward"]}).to_json()
 
 
 def score_run(round_: Round) -> Run | None:

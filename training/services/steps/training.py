@@ -31,9 +31,13 @@ class TrainingStep(Step):
     name: str
     field: str  # of the round, where the new version goes
 
+    def run_of(self, round_: Round) -> Run | None:
+        """The round's newest run of this step."""
+        return run_of(round_, self.kind)
+
     def prepare(self, round_: Round) -> Frozen | None:
         """Freeze the data, unless the run is there already. Raises StepFailed where there is nothing to learn from."""
-        if run_of(round_, self.kind) is not None:
+        if self.run_of(round_) is not None:
             return None
         data = freeze(project=round_.project, kind=self.data)
         if not data.counts["rows"][Split.TRAIN]:
@@ -45,7 +49,7 @@ class TrainingStep(Step):
 
     def start(self, round_: Round, prepared: Frozen | None) -> None:
         """Queue the run once; when it has succeeded, note what it made and look at the thresholds."""
-        run = run_of(round_, self.kind)
+        run = self.run_of(round_)
         if run is None:
             if prepared is None:
                 return
@@ -66,17 +70,17 @@ class TrainingStep(Step):
 
     def is_done(self, round_: Round) -> bool:
         """The run has succeeded."""
-        run = run_of(round_, self.kind)
+        run = self.run_of(round_)
         return run is not None and run.state == RunState.SUCCEEDED
 
     def progress(self, round_: Round) -> Progress:
         """Percent of the run."""
-        run = run_of(round_, self.kind)
+        run = self.run_of(round_)
         return Progress(round(100 * run.progress), 100) if run else Progress(0, 100)
 
     def again(self, round_: Round) -> None:
         """A run that ended badly goes on from its checkpoint; one whose result was refused is done over by another seed."""
-        run = run_of(round_, self.kind)
+        run = self.run_of(round_)
         if run is None or run.state in (RunState.QUEUED, RunState.RUNNING):
             return
         if run.state == RunState.SUCCEEDED:
@@ -163,31 +167,50 @@ class TrainingReward(TrainingStep):
 
 
 class TrainingPolicy(TrainingStep):
-    """PPO against the round's reward model, near the chain's SFT."""
+    """PPO or RLOO against the round's reward model, near the chain's SFT."""
 
-    kind, data, name, field = RunKind.PPO, SnapshotKind.PROMPTS, "PPO", "candidate"
+    data, name, field = SnapshotKind.PROMPTS, "Policy training", "candidate"
+
+    def run_of(self, round_: Round) -> Run | None:
+        """Of the algorithm that the recipe names."""
+        return run_of(round_, recipe_of(round_).policy_algorithm)
+
+    def prepare(self, round_: Round) -> Frozen | None:
+        """The prompts, and where `ptx_coef` asks for them the demonstrations that must not be forgotten."""
+        frozen = super().prepare(round_)
+        if frozen is None or recipe_of(round_).policy_config["ptx_coef"] == 0:
+            return frozen
+        demonstrations = freeze(project=round_.project, kind=SnapshotKind.SFT)
+        if not demonstrations.counts["rows"][Split.TRAIN]:
+            raise StepFailed(
+                "nothing_to_mix_in",
+                f"{self.name}: ptx_coef mixes demonstrations in, and there are none. Collect some, or open a round without ptx_coef.",
+            )
+        return Frozen(frozen.data, demonstrations)
 
     def queue(self, round_: Round, recipe: Recipe, frozen: Frozen) -> Run:
         """From the model whose answers were ranked."""
         if round_.reward is None:
             raise StepFailed(
-                "no_reward_model", "PPO needs the round's reward model, which is not there. Open a new round."
+                "no_reward_model",
+                "Policy training needs the round's reward model, which is not there. Open a new round.",
             )
         return queue_run(
             project=round_.project,
             round=round_,
-            kind=self.kind,
-            config=recipe.config("ppo"),
+            kind=recipe.policy_algorithm,
+            config=recipe.policy_config,
             model=teaches(round_),
             reference=sft_of(round_),
             reward=round_.reward,
             snapshot=frozen.data,
+            demonstrations=frozen.demonstrations,
             seed=recipe.seed,
         )
 
     def check(self, recipe: Recipe, run: Run) -> None:
         """The distance from the reference that the run itself measured."""
-        check_kl(recipe, metric_of(run, "ppo/final_kl"))
+        check_kl(recipe, metric_of(run, f"{run.kind}/final_kl"))
 
     def again(self, round_: Round) -> None:
         """A refused policy takes its measurements along."""
@@ -198,7 +221,7 @@ class TrainingPolicy(TrainingStep):
 
 
 def check_kl(recipe: Recipe, kl: float | None) -> None:
-    """Raise StepFailed, to be done over from PPO on, where the policy went farther than the budget."""
+    """Raise StepFailed, to be done over from policy training on, where the policy went farther than the budget."""
     if recipe.kl_budget is not None and kl is not None and kl > recipe.kl_budget:
         raise StepFailed(
             "kl_budget_exceeded",

@@ -11,8 +11,8 @@ import type { RecipeDefaults } from "@/api/training-types";
 import type { JsonObject } from "@/api/types";
 import { ErrorPanel } from "@/components/error-panel";
 import { Cost, Gaps } from "./cost";
-import { refusedFields, STAGES, STAGE_STEP, stepsOf } from "./recipe-form";
-import { RecipeNumbers, Sampling, StageSettings, StepChoice, type GroupProps } from "./recipe-groups";
+import { refusedFields, stagesOf, stepsOf } from "./recipe-form";
+import { AlgorithmChoice, RecipeNumbers, Sampling, StageSettings, StepChoice, type GroupProps } from "./recipe-groups";
 import { useTexts } from "./texts";
 
 /** What the recipe would cost, asked again a moment after the last change. */
@@ -51,7 +51,7 @@ function Groups(props: GroupProps) {
   const { t } = useTexts();
   const steps = stepsOf(props.recipe);
   const has = (step: string) => steps.includes(step);
-  const stages = STAGES.filter((stage) => has(STAGE_STEP[stage]));
+  const stages = stagesOf(props.recipe);
   return (
     <>
       <StepChoice {...props} />
@@ -65,6 +65,7 @@ function Groups(props: GroupProps) {
       {stages.length > 0 ? (
         <section>
           <Title order={3}>{t("launch.training")}</Title>
+          {has("training_policy") ? <AlgorithmChoice {...props} /> : null}
           {stages.map((stage) => <StageSettings key={stage} stage={stage} {...props} />)}
         </section>
       ) : null}

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { ApiError } from "@/api/errors";
-import { differences, rangeProblem, refusedFields, stepsOf, valueOf, withPreset, withSetting, withStep } from "./recipe-form";
+import { algorithmOf, differences, rangeProblem, refusedFields, stagesOf, stepsOf, valueOf, withPreset, withSetting, withStep } from "./recipe-form";
 
 const recipe = { steps: ["sampling", "ranking"], k: 4, ppo: { preset: "cpu-starter", clip: 0.1 } };
 const field = { name: "k", type: "int", nullable: false, default: 4, min: 2, max: 9, choices: null, unit: "completions", help: "" };
@@ -8,6 +8,13 @@ const field = { name: "k", type: "int", nullable: false, default: 4, min: 2, max
 test("steps keep their order whatever the order of the clicks", () => {
   expect(stepsOf(withStep(withStep(recipe, "demonstrating", true), "ranking", false))).toEqual(["demonstrating", "sampling"]);
   expect(stepsOf(recipe)).toEqual(["sampling", "ranking"]);
+});
+
+test("of the policy's algorithms only the chosen one is set up", () => {
+  const whole = { ...recipe, steps: ["training_reward", "training_policy"] };
+  expect([algorithmOf(whole), stagesOf(whole)]).toEqual(["ppo", ["reward", "ppo"]]);
+  expect(stagesOf({ ...whole, policy_algorithm: "rloo" })).toEqual(["reward", "rloo"]);
+  expect(stagesOf(recipe)).toEqual([]);
 });
 
 test("a setting can be made and taken back, and a preset forgets what differed", () => {

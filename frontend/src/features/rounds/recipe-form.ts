@@ -5,9 +5,10 @@ import type { RecipeField } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 
 export const STEPS = ["demonstrating", "training_sft", "sampling", "ranking", "training_reward", "training_policy", "evaluating"] as const;
-export const STAGES = ["sft", "reward", "ppo"] as const;
+export const STAGES = ["sft", "reward", "ppo", "rloo"] as const;
+export const ALGORITHMS = ["ppo", "rloo"] as const;
 export type Stage = (typeof STAGES)[number];
-export const STAGE_STEP: Record<Stage, (typeof STEPS)[number]> = { sft: "training_sft", reward: "training_reward", ppo: "training_policy" };
+export const STAGE_STEP: Record<Stage, (typeof STEPS)[number]> = { sft: "training_sft", reward: "training_reward", ppo: "training_policy", rloo: "training_policy" };
 
 const isObject = (value: unknown): value is JsonObject => typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -19,6 +20,16 @@ export function partOf(recipe: JsonObject, name: string): JsonObject {
 export function stepsOf(recipe: JsonObject): string[] {
   const steps = recipe["steps"];
   return Array.isArray(steps) ? steps.filter((step): step is string => typeof step === "string") : [];
+}
+
+/** How the policy learns; recipes written before there was a choice say nothing. */
+export const algorithmOf = (recipe: JsonObject): string => String(recipe["policy_algorithm"] ?? ALGORITHMS[0]);
+
+/** The stages that this recipe trains: of the policy's algorithms only the chosen one. */
+export function stagesOf(recipe: JsonObject): Stage[] {
+  const steps = stepsOf(recipe);
+  const isOther = (stage: Stage) => ALGORITHMS.some((one) => one === stage) && stage !== algorithmOf(recipe);
+  return STAGES.filter((stage) => steps.includes(STAGE_STEP[stage]) && !isOther(stage));
 }
 
 /** With or without a step; steps keep their one possible order. */

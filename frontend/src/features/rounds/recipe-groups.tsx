@@ -4,7 +4,7 @@ import type { RecipeField, RecipeFields } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 import { Icon } from "@/components/icons";
 import { useNames } from "@/components/state-badge";
-import { differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, type Stage } from "./recipe-form";
+import { algorithmOf, differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, type Stage } from "./recipe-form";
 import { SettingInput } from "./setting-input";
 import { useTexts } from "./texts";
 
@@ -72,6 +72,23 @@ export function Sampling({ recipe, refused, onChange }: GroupProps) {
       </div>
       {refused["sampling"] ? <Text size="sm" c="red">{refused["sampling"]}</Text> : null}
     </>
+  );
+}
+
+/** How the policy learns, as the recipe's field offers it. */
+export function AlgorithmChoice({ recipe, fields, refused, onChange }: GroupProps) {
+  const { t } = useTexts();
+  const choices = fields.recipe.find((one) => one.name === "policy_algorithm")?.choices ?? [];
+  return (
+    <NativeSelect
+      label={t("field.policy_algorithm")}
+      value={algorithmOf(recipe)}
+      error={refused["policy_algorithm"]}
+      onChange={(e) => onChange({ ...recipe, policy_algorithm: e.currentTarget.value })}
+      data={choices.map((value) => ({ value, label: t(`algorithm.${value as "ppo"}`) }))}
+      w={400}
+      mb="md"
+    />
   );
 }
 

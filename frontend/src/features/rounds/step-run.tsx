@@ -5,7 +5,7 @@ import type { Metrics, Run } from "@/api/training-types";
 import { Facts } from "@/components/facts";
 import { MetricCurve } from "@/components/metric-curve";
 import { QueryState } from "@/components/query-state";
-import { RunStateBadge } from "@/components/state-badge";
+import { RunStateBadge, useNames } from "@/components/state-badge";
 import { SamplesTable } from "@/components/samples-table";
 import { whole } from "@/lib/format";
 import { KEY_METRICS, seriesOf } from "@/lib/series";
@@ -24,6 +24,7 @@ function KeyCurves({ run, metrics }: { run: Run; metrics: Metrics }) {
 /** The run of a step: its state, its key curves as they grow, what the model says. */
 export function StepRun({ id, project }: { id: string; project: string }) {
   const { t, language } = useTexts();
+  const names = useNames();
   const { run, metrics, samples } = useRun(id);
   return (
     <QueryState query={run}>
@@ -34,6 +35,7 @@ export function StepRun({ id, project }: { id: string; project: string }) {
               { label: t("run.state"), value: <RunStateBadge state={data.state} /> },
               { label: t("run.step"), value: whole(data.step, language) },
               data.produced ? { label: t("run.produced"), value: <Link to={`/p/${project}/models/${data.produced.id}`}>{data.produced.name}</Link> } : null,
+              data.stopped ? { label: t("run.stopped"), value: names.stopped(data.stopped) } : null,
               { label: t("run.all"), value: <Button component={Link} to={`/p/${project}/runs/${id}`} size="compact-sm" variant="default">{t("run.open")}</Button> },
             ]}
           />

@@ -7,7 +7,7 @@ import { groupsOf, KEY_METRICS, toCsv } from "@/lib/series";
 import { useTexts } from "./texts";
 
 const SMOOTH = 0.8;
-const GROUPS = ["ppo", "reward", "sft", "pretrain", "perf"];
+const GROUPS = ["ppo", "rloo", "reward", "sft", "pretrain", "perf"];
 
 /** Save what the page already has; nothing is asked of the server. */
 function download(name: string, text: string): void {

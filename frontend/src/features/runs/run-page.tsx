@@ -32,7 +32,8 @@ function Trouble({ run }: { run: Run }) {
 
 function Head({ run, project }: { run: Run; project: string }) {
   const { t, language } = useTexts();
-  const version = (name: "model" | "reference" | "reward" | "produced") => {
+  const names = useNames();
+  const version = (name: "model" | "reference" | "reward" | "produced" | "produced_raw") => {
     const ref = run[name];
     return ref ? { label: t(`head.${name}`), value: <Link to={`/p/${project}/models/${ref.id}`}>{ref.name}</Link> } : null;
   };
@@ -44,6 +45,8 @@ function Head({ run, project }: { run: Run; project: string }) {
           facts={[
             { label: t("head.state"), value: <RunStateBadge state={run.state} /> },
             version("produced"),
+            version("produced_raw"),
+            run.stopped ? { label: t("head.stopped"), value: names.stopped(run.stopped) } : null,
             { label: t("head.began"), value: run.started_at ? dateTime(run.started_at, language) : "–" },
             { label: t("head.took"), value: seconds === null ? "–" : timeSpan(seconds, language) },
             version("model"),
