@@ -119,7 +119,9 @@ def test_dpo_normalised_by_length(trl: Arrays) -> None:
 def test_sft_and_its_gradient(trl: Arrays) -> None:
     model = model_of(GPT2LMHeadModel, trl, "policy")
     prompts, chosen = rows_of(trl["prompts"]), rows_of(trl["chosen"])
-    rows = [Demonstration("d", x + y, ((len(x), len(x + y)),), 1) for x, y in zip(prompts, chosen, strict=True)]
+    rows = [
+        Demonstration("d", x + y, ((len(x), len(x + y)),), 1) for x, y in zip(prompts, chosen, strict=True)
+    ]
     loss = answer_nll(model, rows, SFTConfig()) / answer_tokens(rows)
     loss.backward()
     assert_close(loss, trl["sft/loss"])
