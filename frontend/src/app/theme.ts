@@ -50,10 +50,13 @@ export const theme = createTheme({
   },
 });
 
+// White has to be read on the buttons that destroy.
+const danger = { "--mantine-color-red-filled": "#b93320", "--mantine-color-red-filled-hover": "#a02a1c" };
+
 export const cssVariables: CSSVariablesResolver = () => ({
-  // White on it has to be read on the buttons that destroy.
-  variables: { "--mantine-color-red-filled": "#b93320", "--mantine-color-red-filled-hover": "#a02a1c" },
+  variables: {},
   light: {
+    ...danger,
     "--mantine-color-body": "#fbfaf7",
     "--mantine-color-text": "#22211d",
     "--mantine-color-dimmed": "#67635b",
@@ -78,6 +81,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--mantine-color-yellow-light-color": "#7a4200",
   },
   dark: {
+    ...danger,
     "--mantine-color-body": "#181716",
     "--mantine-color-text": "#e6e3dc",
     "--mantine-color-dimmed": "#aaa69d",

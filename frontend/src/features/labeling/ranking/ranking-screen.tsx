@@ -102,7 +102,7 @@ export function RankingScreen(props: TaskProps) {
           onSubmit={submit}
         >
           <Tooltip label={t("key.columns")}>
-            <ActionIcon size="lg" className="columns-button" aria-label={t("columns")} onClick={() => setColumns((now) => (now % MOST_COLUMNS) + 1)}>
+            <ActionIcon size="lg" className="columns-button" aria-label={`${columns} ${t("columns")}`} onClick={() => setColumns((now) => (now % MOST_COLUMNS) + 1)}>
               <span className="columns-icon num">{columns}</span>
             </ActionIcon>
           </Tooltip>
