@@ -53,7 +53,11 @@ class Stop(NamedTuple):
 
 
 def press(*keys: str) -> Callable[[Page], object]:
-    return lambda page: [page.keyboard.press(key) for key in keys]
+    def act(page: Page) -> None:
+        for key in keys:
+            page.keyboard.press(key)
+
+    return act
 
 
 def click(selector: str, number: int = 0) -> Callable[[Page], object]:

@@ -118,11 +118,11 @@ def test_a_failed_step_is_tried_again_and_its_run_cancelled_and_tried_again(
 ) -> None:
     policy = stocked.versions.get()
     reason = "The trainer was killed. Give it more memory."
-    round_ = RoundFactory(
+    round_ = RoundFactory.create(
         project=stocked, number=1, opponent=policy, created_by=eva, state="failed", failed_at_step="training_sft",
         reason=reason,
     )  # fmt: skip
-    run = RunFactory(
+    run = RunFactory.create(
         project=stocked,
         model=policy,
         round=round_,
@@ -157,9 +157,11 @@ def test_a_dropped_candidate_and_a_promoted_round_lead_to_the_next_one(
     stocked: Project, eva: User, window: Callable[..., Visit]
 ) -> None:
     policy = stocked.versions.get()
-    candidate = VersionFactory(project=stocked, name="candidate-r2")
-    first = RoundFactory(project=stocked, number=1, opponent=policy, state="promoted", candidate=policy)
-    second = RoundFactory(
+    candidate = VersionFactory.create(project=stocked, name="candidate-r2")
+    first = RoundFactory.create(
+        project=stocked, number=1, opponent=policy, state="promoted", candidate=policy
+    )
+    second = RoundFactory.create(
         project=stocked, number=2, opponent=policy, state="review", candidate=candidate, created_by=eva
     )
     visit = window(eva)
@@ -189,7 +191,7 @@ def test_simulated_labelers_finish_a_step_of_a_demo_and_it_is_marked(
     stocked.is_demo = True
     stocked.save()
     batch = ranking_batch(stocked, tasks=3)
-    round_ = RoundFactory(
+    round_ = RoundFactory.create(
         project=stocked,
         number=1,
         opponent=stocked.versions.get(stage="current"),
