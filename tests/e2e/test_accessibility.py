@@ -26,7 +26,8 @@ RUN = """async (tags) => {
   });
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ target }) => target.join(" ")).join(" | ")}`);
 }"""
-SHOWN = """() => document.querySelector("h1, h2") && !document.querySelector("[aria-busy], [data-loading], .mantine-Loader-root, .mantine-Skeleton-root")"""
+SHOWN = """() => document.querySelector("h1, h2") && document.getAnimations().length === 0
+  && !document.querySelector("[aria-busy], [data-loading], .mantine-Loader-root, .mantine-Skeleton-root")"""
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -176,7 +177,8 @@ def look_at(visit: Visit, stops: list[Stop], *, user: str = "") -> list[str]:
     wrong = []
     for view in (*PAGES, NARROW):
         visit.page.emulate_media(color_scheme=view.scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        visit.page.set_viewport_size({"width": view.width, "height": 800})
+        # So high that no bar at an edge covers half of a button below it.
+        visit.page.set_viewport_size({"width": view.width, "height": 2400})
         visit.page.evaluate("(code) => localStorage.setItem('preceptor.language', code)", view.language)
         User.objects.filter(username=user).update(language=view.language)
         for stop in stops:
