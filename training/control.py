@@ -13,11 +13,11 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, close_old_connections, connections
 
 from accounts.sealer import seal_events
+from common.wake import CONTROL
 from inference.services import reap_sampling_jobs
 from labeling.services.assignment import expire_leases
 from training.services.reconcile import live_round_ids, tick
 from training.services.runs import reap_runs, ring_again
-from training.wake import CONTROL
 
 LOCK = 0x5052454345505452  # "PRECEPTR": no other program's lock
 EVERY = 2.0  # seconds between two passes without a wake-up

@@ -1,6 +1,6 @@
 import "@fontsource-variable/inter/wght.css";
 import "@fontsource-variable/newsreader/wght.css";
-import "@mantine/core/styles.css";
+import "@/app/mantine.css";
 import "@mantine/notifications/styles.css";
 import "@/app/global.css";
 import { StrictMode } from "react";

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from accounts.events import record
 from common.celery import enqueue
+from common.wake import project_channel, wake
 from inference.models import Completion, SampleRequest, SamplingJob
 from inference.services.jobs import TASK
 from inference.states import JobState
@@ -99,6 +100,7 @@ def write_request(
     Completion.objects.bulk_create(completions)
     if redrawn:
         SampleRequest.objects.filter(pk=request.pk).update(redrawn=redrawn)
+    wake(project_channel(claim.job.project_id))
 
 
 @transaction.atomic

@@ -13,6 +13,7 @@ from django.db.models import Max
 from accounts.events import record
 from common.errors import FieldError, InvalidInput, KeyReused
 from common.text import MAX_TEXT_BYTES, clean_text
+from common.wake import project_channel, wake
 from labeling.errors import AssignmentSkipped, BatchFrozen, TextEmpty, TextTooLong, WrongKind
 from labeling.models import Assignment, Demonstration, Ranking, TaskKind
 from labeling.selectors.payload import NextAssignment
@@ -241,3 +242,4 @@ def _record(answer: Answer, assignment: Assignment, *, complete: bool) -> None:
         late=answer.is_late,
         task_complete=complete,
     )
+    wake(project_channel(assignment.project_id))

@@ -1,22 +1,26 @@
-"""The pages of admins in a real browser: import, launch, every page in both languages, export."""
+"""The pages of admins in a real browser: import, launch, every decision about a round or a run, export."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.e2e.browser import Visit, Visitors, skip_browser, visitors
+from labeling.models import Ranking
+from tests.e2e.browser import Visit, Visitors, skip_browser
+from tests.factories import VersionFactory
+from tests.labeling.factories import ranking_batch
+from tests.processes import Processes
+from tests.training.factories import RoundFactory, RunFactory
 
 if TYPE_CHECKING:
     from accounts.models import Project, User
-    from tests.processes import Processes
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, skip_browser, pytest.mark.django_db(transaction=True)]
-PAGES = ("", "/prompts", "/rounds", "/rounds?launch=1", "/models", "/data", "/quality", "/members")
 
 
 @pytest.fixture
@@ -29,16 +33,15 @@ def stocked(project: Project, eva: User) -> Project:
 
 
 @pytest.fixture
-def window(processes: Processes) -> Iterator[Callable[..., Visit]]:
-    """`window(eva, language="zh-CN")`: a browser window in which a person is signed in."""
-    with visitors(processes.web()) as people:
-        yield lambda user, **how: _signed_in(people, user, **how)
+def window(people: Visitors) -> Callable[..., Visit]:
+    """`window(eva)`: a browser window in which a person is signed in."""
 
+    def opened(user: User) -> Visit:
+        visit = people.visit()
+        visit.sign_in(user)
+        return visit
 
-def _signed_in(people: Visitors, user: User, **how: Any) -> Visit:
-    visit = people.visit(**how)
-    visit.sign_in(user)
-    return visit
+    return opened
 
 
 def _prompts(count: int) -> list[str]:
@@ -93,25 +96,6 @@ def test_a_round_is_launched_and_followed(stocked: Project, eva: User, window: C
     assert visit.wrongs == []
 
 
-@pytest.mark.parametrize(("language", "width"), [("en-GB", 1280), ("zh-CN", 390)])
-def test_every_page_opens_without_errors(
-    stocked: Project, eva: User, window: Callable[..., Visit], language: str, width: int
-) -> None:
-    _import(stocked, eva, 20)
-    eva.language = "zh-Hans" if language.startswith("zh") else "en"
-    eva.save()
-    visit = window(eva, width=width) if width > 1000 else window(eva, width=width, height=844)
-    for path in PAGES:
-        visit.open(f"/p/{stocked.pk}{path}")
-        visit.page.locator("h1").wait_for()
-        visit.page.wait_for_load_state("networkidle")
-        assert visit.page.locator("[role=alert]").count() == 0, path
-        wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert visit.page.evaluate(wider) <= 0, path
-    assert visit.page.evaluate("document.documentElement.lang") == eva.language
-    assert visit.wrongs == []
-
-
 def test_a_snapshot_is_frozen_and_downloaded(
     stocked: Project, eva: User, window: Callable[..., Visit]
 ) -> None:
@@ -126,6 +110,107 @@ def test_a_snapshot_is_frozen_and_downloaded(
         link.click()
     rows = [json.loads(line) for line in Path(download.value.path()).read_text().splitlines()]
     assert len(rows) == 5
+    assert visit.wrongs == []
+
+
+def test_a_failed_step_is_tried_again_and_its_run_cancelled_and_tried_again(
+    stocked: Project, eva: User, window: Callable[..., Visit]
+) -> None:
+    policy = stocked.versions.get()
+    reason = "The trainer was killed. Give it more memory."
+    round_ = RoundFactory.create(
+        project=stocked, number=1, opponent=policy, created_by=eva, state="failed", failed_at_step="training_sft",
+        reason=reason,
+    )  # fmt: skip
+    run = RunFactory.create(
+        project=stocked,
+        model=policy,
+        round=round_,
+        state="failed",
+        error={"code": "killed", "message": reason, "remedy": ""},
+    )
+    visit = window(eva)
+    page = visit.page
+    visit.open(f"/p/{stocked.pk}/rounds/{round_.pk}")
+    expect(page.get_by_role("alert").filter(has_text="The round failed at: SFT training")).to_contain_text(
+        reason
+    )
+    page.get_by_role("button", name="Try this step again").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_text("Waiting for the training run.")).to_be_visible()
+    round_.refresh_from_db()
+    run.refresh_from_db()
+    assert (round_.state, run.state) == ("training_sft", "queued")
+
+    page.get_by_role("link", name="Open the run").click()
+    page.get_by_role("button", name="Cancel the run").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the run").click()
+    expect(page.get_by_text("Cancelled")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("Queued")).to_be_visible()
+    run.refresh_from_db()
+    assert run.state == "queued"
+    assert visit.wrongs == []
+
+
+def test_a_dropped_candidate_and_a_promoted_round_lead_to_the_next_one(
+    stocked: Project, eva: User, window: Callable[..., Visit]
+) -> None:
+    policy = stocked.versions.get()
+    candidate = VersionFactory.create(project=stocked, name="candidate-r2")
+    first = RoundFactory.create(
+        project=stocked, number=1, opponent=policy, state="promoted", candidate=policy
+    )
+    second = RoundFactory.create(
+        project=stocked, number=2, opponent=policy, state="review", candidate=candidate, created_by=eva
+    )
+    visit = window(eva)
+    page = visit.page
+    visit.open(f"/p/{stocked.pk}/rounds/{first.pk}")
+    # A project has one live round: the way leads to it, and no second one is offered.
+    follow = page.get_by_role("main").get_by_role("link", name="Follow round 2")
+    expect(follow).to_be_visible()
+    expect(page.get_by_role("link", name="Open the next round")).to_have_count(0)
+    follow.click()
+    page.get_by_role("button", name="Drop").click()
+    page.get_by_role("dialog").get_by_label("Note (optional)").fill("It only flatters.")
+    page.get_by_role("dialog").get_by_role("button", name="Drop").click()
+    expect(page.get_by_text("The candidate was dropped")).to_be_visible()
+    second.refresh_from_db()
+    candidate.refresh_from_db()
+    assert (second.state, candidate.stage) == ("dropped", "dropped")
+    page.get_by_role("link", name="Open the next round").click()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Launch the round")).to_be_visible()
+    assert visit.wrongs == []
+
+
+def test_simulated_labelers_finish_a_step_of_a_demo_and_it_is_marked(
+    stocked: Project, eva: User, window: Callable[..., Visit], processes: Processes
+) -> None:
+    processes.worker("control", pool="solo")
+    stocked.is_demo = True
+    stocked.save()
+    batch = ranking_batch(stocked, tasks=3)
+    round_ = RoundFactory.create(
+        project=stocked,
+        number=1,
+        opponent=stocked.versions.get(stage="current"),
+        created_by=eva,
+        state="ranking",
+        ranking_batch=batch,
+    )
+    visit = window(eva)
+    page = visit.page
+    visit.open(f"/p/{stocked.pk}/rounds/{round_.pk}")
+    expect(page.get_by_text("0 of 3 answers")).to_be_visible()
+    page.get_by_role("button", name="Let simulated labelers finish").click()
+    expect(page.get_by_text("Simulated labelers are at work")).to_be_visible()
+    expect(page.get_by_text("3 of 3 answers")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("synthetic", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Let simulated labelers finish")).to_have_count(0)
+    assert (
+        list(Ranking.objects.filter(task__batch=batch).values_list("is_synthetic", flat=True)) == [True] * 3
+    )
     assert visit.wrongs == []
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
 from accounts.models import Project, User
 from labeling.models import Demonstration, RankedItem, Ranking, Skip
-from tests.e2e.browser import Visit, Visitors, skip_browser, visitors
+from tests.e2e.browser import Visit, Visitors, skip_browser
 from tests.labeling.factories import PromptFactory, demonstration_batch, ranking_batch
-from tests.processes import Processes
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, skip_browser]
 
@@ -28,18 +26,10 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def address(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One web server for the tests of this file; each of them empties the tables."""
-    with Processes(tmp_path_factory.mktemp("web")) as processes:
-        yield processes.web()
-
-
 @pytest.fixture
-def window(address: str, transactional_db: None, ana: User, project: Project) -> Iterator[Visitors]:
-    """A browser before that server."""
-    with visitors(address) as opened:
-        yield opened
+def window(people: Visitors, ana: User, project: Project) -> Visitors:
+    """A browser, and somebody who may label."""
+    return people
 
 
 def at_work(window: Visitors, ana: User, project: Project) -> Visit:

@@ -100,8 +100,7 @@ def test_people_teach_and_the_next_round_samples_from_what_was_promoted(
         sample_again(admin, loop, first)
         export(admin, loop, tmp_path)
         assert admin.wrongs == labeler.wrongs == []
-    # Not "Rankings": the page may go on with the round before it was told of single answers, every five seconds.
-    for name in ("Demonstrations", "SFT training", "Reward model", "Policy training"):
+    for name in ("Demonstrations", "SFT training", "Rankings", "Reward model", "Policy training"):
         assert len(seen.get(name, [])) >= 2, f"{name} did not move: {seen}"
     # A stage of so small a model may be over between two looks at its metrics: then its curve is drawn at once.
     assert [name for name in CURVES if name not in seen] == []

@@ -10,6 +10,8 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.test import AsyncClient
 
 from accounts.services import create_token
+from tests.labeling.conftest import Labeler
+from tests.labeling.factories import demonstration_batch
 from tests.training.factories import MetricFactory, RoundFactory
 from tests.training.machines import trained
 from training.api import stream as streaming
@@ -72,6 +74,25 @@ def test_a_round_is_sent_whole_again_when_it_changed_and_closed_when_it_ended(pr
         ("round", "1", "draft"),
         ("round", "2", "cancelled"),
     ]
+
+
+def test_a_single_answer_is_heard_without_waiting_for_the_next_look(
+    project, base, eva, ana, client_of, monkeypatch
+):
+    monkeypatch.setattr(streaming, "LOOK_EVERY", 60.0)
+    batch = demonstration_batch(project, tasks=2)
+    round_ = RoundFactory(
+        project=project, opponent=base, created_by=eva, state="demonstrating", demonstration_batch=batch
+    )
+    me = Labeler(client_of(ana), project)
+
+    def answer():
+        time.sleep(0.3)  # The stream listens by now; what was said before it did is in its first look.
+        assert me.submit(me.take(), text="Dear bridge").status_code == 201
+
+    url = f"/api/v1/rounds/{round_.pk}/events/"
+    _, events = follow(eva, url, meanwhile=answer, until=lambda events: len(events) == 2, seconds=10)
+    assert [body["steps"][0]["done"] for _, _, body in events] == [0, 1]
 
 
 def test_the_body_is_that_of_rest(client_of, project, base, ria):

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 from accounts.auth import async_user
 from accounts.models import User
 from common.errors import DomainError
+from common.wake import project_channel, round_channel, run_channel
 from training.access import round_for, run_for
 from training.api import rounds, runs
 from training.api.stream import Frame, News, answer, only_get, refuse, stream
@@ -20,7 +21,6 @@ from training.models import Run
 from training.places import attempt_folder
 from training.selectors.runs import metric_rows, runs_visible_to, samples_of
 from training.states import ENDED, RunState
-from training.wake import round_channel, run_channel
 
 T = TypeVar("T")
 RUN_ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
@@ -32,11 +32,12 @@ async def round_events(request: HttpRequest, round_id: UUID) -> HttpResponseBase
         return refused
     try:
         user = await async_user(request)
-        await _ask(lambda: round_for(user, round_id))
+        round_ = await _ask(lambda: round_for(user, round_id))
     except DomainError as error:
         return refuse(error)
     follower = RoundFollower(user, round_id)
-    return answer(stream(round_channel(round_id), follower.look))
+    channels = (round_channel(round_id), project_channel(round_.project_id))
+    return answer(stream(channels, follower.look))
 
 
 async def run_events(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
@@ -52,7 +53,7 @@ async def run_events(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     except DomainError as error:
         return refuse(error)
     follower = RunFollower(user, run_id, request.headers.get("Last-Event-ID", ""))
-    return answer(stream(run_channel(run_id), follower.look))
+    return answer(stream((run_channel(run_id),), follower.look))
 
 
 class RoundFollower:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -51,11 +51,11 @@ class News(NamedTuple):
 Look = Callable[[], Awaitable[News]]
 
 
-async def stream(channel: str, look: Look) -> AsyncIterator[bytes]:
-    """Look once, then whenever `channel` says that there is news, or LOOK_EVERY seconds have passed, until the end or for LONGEST."""
+async def stream(channels: Sequence[str], look: Look) -> AsyncIterator[bytes]:
+    """Look once, then whenever a channel says that there is news, or LOOK_EVERY seconds have passed, until the end or for LONGEST."""
     yield b"retry: 3000\n\n"
     began = spoke = time.monotonic()
-    async with _Listener(channel) as listener:
+    async with _Listener(channels) as listener:
         while True:
             try:
                 news = await look()
@@ -74,17 +74,17 @@ async def stream(channel: str, look: Look) -> AsyncIterator[bytes]:
 
 
 class _Listener:
-    """Waits for a word on a channel. Without Valkey it only lets the time pass."""
+    """Waits for a word on one of its channels. Without Valkey it only lets the time pass."""
 
-    def __init__(self, channel: str) -> None:
-        self.channel = channel
+    def __init__(self, channels: Sequence[str]) -> None:
+        self.channels = channels
         self.client = redis.Redis.from_url(settings.PRECEPTOR_REDIS_URL, socket_connect_timeout=1)
         self.pubsub = self.client.pubsub(ignore_subscribe_messages=True)
         self.is_connected = False
 
     async def __aenter__(self) -> _Listener:
         with suppress(RedisError, OSError):
-            await self.pubsub.subscribe(self.channel)
+            await self.pubsub.subscribe(*self.channels)
             self.is_connected = True
         return self
 
@@ -107,7 +107,7 @@ class _Listener:
             while await self.pubsub.get_message(timeout=0) is not None:
                 pass
         except (RedisError, OSError) as error:
-            log.warning("channel_lost", channel=self.channel, error=type(error).__name__)
+            log.warning("channel_lost", channels=self.channels, error=type(error).__name__)
             self.is_connected = False
 
 

@@ -13,11 +13,11 @@ from accounts.events import record
 from accounts.models import User
 from common.errors import DomainError
 from common.state_machine import move
+from common.wake import round_channel, wake
 from training.models import Round
 from training.services.steps import STEPS, StepFailed
 from training.services.steps.base import recipe_of
 from training.states import ENDED, ROUND_MOVES, RoundState
-from training.wake import round_channel, wake
 
 log = structlog.get_logger("training.rounds")
 ROUND = Round.objects.select_related(

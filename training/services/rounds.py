@@ -13,6 +13,7 @@ from accounts.events import record
 from accounts.models import Project, User
 from common.errors import DomainError, KeyReused, NotFound
 from common.state_machine import IllegalMove, move
+from common.wake import CONTROL, round_channel, wake
 from inference import services as inference
 from inference.selectors import current_policy
 from labeling.services import batches
@@ -25,7 +26,6 @@ from training.services.reconcile import held_round, leave
 from training.services.runs import cancel_run
 from training.services.steps import STEPS
 from training.states import ENDED, ROUND_MOVES, RoundState, RunState
-from training.wake import CONTROL, round_channel, wake
 
 
 class RoundRunning(DomainError):

@@ -15,10 +15,10 @@ from accounts.models import Project, User
 from common.celery import enqueue
 from common.errors import DomainError
 from common.state_machine import IllegalMove, move
+from common.wake import CONTROL, round_channel, run_channel, wake
 from inference.models import ModelVersion
 from training.models import Attempt, Round, Run, RunKind, Snapshot
 from training.states import RUN_MOVES, AttemptState, RunState
-from training.wake import CONTROL, round_channel, run_channel, wake
 
 TASK = "training.execute_run"
 MAX_TRIES = 3

@@ -5,13 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from accounts.models import Role, User
+from common.wake import CONTROL, round_channel, wake
 from labeling.models import Batch
 from labeling.simulated import simulate_batch, simulated_labelers
 from labeling.states import BatchState
 from training.models import Round
 from training.services.steps import STEPS
 from training.services.steps.people import PeopleStep
-from training.wake import CONTROL, round_channel, wake
 
 
 def simulate_round(round_id: UUID) -> int:

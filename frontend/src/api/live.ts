@@ -19,6 +19,11 @@ const pollWhen = (isLive: boolean, stream: StreamState) => (isLive && stream ===
 
 export function keepRound(round: Round): void {
   queryClient.setQueryData(["round", round.id], round);
+  for (const { run } of round.steps) {
+    // A run that had ended is followed no more: when it goes again, by a retry, only its round tells.
+    const known = run && queryClient.getQueryData<Run>(["run", run.id]);
+    if (known && known.state !== run.state) void queryClient.invalidateQueries({ queryKey: ["run", run.id] });
+  }
 }
 
 /** A round, followed while it is live. `id` null: none. */

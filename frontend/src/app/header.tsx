@@ -15,7 +15,7 @@ function ProjectSwitch({ me }: { me: Me }) {
   return (
     <Menu position="bottom-start" width={280}>
       <Menu.Target>
-        <Button variant="subtle" color="gray" size="compact-md" className="project-switch" aria-label={t("projects.switch")} rightSection={<Icon name="chevron" size={16} />}>
+        <Button variant="subtle" color="gray" size="compact-md" className="project-switch" aria-label={`${name ?? t("projects.all")}, ${t("projects.switch")}`} rightSection={<Icon name="chevron" size={16} />}>
           {name ?? t("projects.all")}
         </Button>
       </Menu.Target>
@@ -67,7 +67,7 @@ export function Header({ isNavOpen, onToggleNav, burger }: { isNavOpen: boolean;
       {burger === "never" ? null : (
         <Burger opened={isNavOpen} onClick={onToggleNav} size="sm" hiddenFrom={burger === "small" ? "sm" : undefined} aria-label={t("nav.open")} />
       )}
-      <Link to="/" className="brand">
+      <Link to="/" className="brand" aria-label="Preceptor">
         <Logo size={25} />
         <span className="brand-name">Preceptor</span>
       </Link>

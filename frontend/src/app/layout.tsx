@@ -26,7 +26,7 @@ function Content() {
   const me = useMe();
   const language = me.data?.language;
   useEffect(() => {
-    if (language) void setLanguage(language);
+    if (language) setLanguage(language);
   }, [language]);
 
   if (me.data) {

@@ -11,7 +11,7 @@ export function LanguageMenu() {
   const { t, language } = useTexts();
   const me = useMe();
   const choose = (code: LanguageCode) => {
-    void setLanguage(code);
+    setLanguage(code);
     // The choice follows the person to other computers; here it holds even if that fails.
     if (me.data) {
       api

@@ -50,9 +50,13 @@ export const theme = createTheme({
   },
 });
 
+// White has to be read on the buttons that destroy.
+const danger = { "--mantine-color-red-filled": "#b93320", "--mantine-color-red-filled-hover": "#a02a1c" };
+
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
+    ...danger,
     "--mantine-color-body": "#fbfaf7",
     "--mantine-color-text": "#22211d",
     "--mantine-color-dimmed": "#67635b",
@@ -67,8 +71,17 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--mantine-color-gray-light": "#efece5",
     "--mantine-color-gray-light-color": "#514e48",
     "--mantine-color-gray-outline": "#67635b",
+    "--mantine-color-error": "#b3261e",
+    "--mantine-color-red-light": "#fbe6e1",
+    "--mantine-color-red-light-hover": "#f6d6cf",
+    "--mantine-color-red-light-color": "#a02a1c",
+    "--mantine-color-green-light": "#e0f2e3",
+    "--mantine-color-green-light-color": "#1c5c2c",
+    "--mantine-color-yellow-light": "#fbeed6",
+    "--mantine-color-yellow-light-color": "#7a4200",
   },
   dark: {
+    ...danger,
     "--mantine-color-body": "#181716",
     "--mantine-color-text": "#e6e3dc",
     "--mantine-color-dimmed": "#aaa69d",
@@ -87,5 +100,13 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--mantine-color-gray-light-hover": "#3d3b37",
     "--mantine-color-gray-light-color": "#cdc9c1",
     "--mantine-color-gray-outline": "#aaa69d",
+    "--mantine-color-error": "#f2907f",
+    "--mantine-color-red-light": "#43211d",
+    "--mantine-color-red-light-hover": "#532a25",
+    "--mantine-color-red-light-color": "#f3b0a5",
+    "--mantine-color-green-light": "#16341e",
+    "--mantine-color-green-light-color": "#9bd6a8",
+    "--mantine-color-yellow-light": "#3a2a12",
+    "--mantine-color-yellow-light-color": "#f0bd74",
   },
 });

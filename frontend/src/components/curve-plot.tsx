@@ -7,6 +7,13 @@ import "@/components/curve.css";
 
 const COLOURS = ["--accent", "--mark", "--mantine-color-violet-5", "--mantine-color-green-6", "--mantine-color-pink-6"];
 
+/** What stands in the legend: the value under the cursor, else the last one. */
+function told(plot: uPlot, value: number | null | undefined, series: number): string {
+  const values = Array.from<number | null | undefined>(plot.data[series] ?? []);
+  const shown = value ?? values.findLast((one) => typeof one === "number");
+  return typeof shown === "number" ? String(Number(shown.toPrecision(4))) : "–";
+}
+
 function options({ lines, xName, height }: CurveProps, width: number): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const colour = (name: string) => style.getPropertyValue(name).trim();
@@ -24,14 +31,14 @@ function options({ lines, xName, height }: CurveProps, width: number): uPlot.Opt
     legend: { live: true },
     axes: [{ ...axis, space: 60, size: 30 }, { ...axis, size: 54 }],
     series: [
-      { label: xName },
+      { label: xName, value: told },
       ...lines.map(({ name }, index) => ({
         label: name,
         stroke: colour(COLOURS[index % COLOURS.length] ?? "--accent"),
         width: 1.6,
         points: { show: false },
         spanGaps: true,
-        value: (_: uPlot, value: number | null) => (value === null ? "–" : String(Number(value.toPrecision(4)))),
+        value: told,
       })),
     ],
   };

@@ -4,6 +4,14 @@ import { Icon } from "@/components/icons";
 import { useTexts } from "@/components/texts";
 import { clock } from "@/lib/time";
 
+// What a person may meet on a page. The server's own sentence, which may name numbers, is English.
+const TRANSLATED = [
+  "role_too_low", "lease_ended", "batch_frozen", "assignment_skipped", "already_answered",
+  "ranking_incomplete", "ties_not_allowed", "text_empty", "text_too_long", "stale", "username_taken",
+  "already_member", "last_admin", "link_not_allowed", "round_running", "step_not_done", "nothing_to_decide",
+  "run_alive", "run_ended", "round_ended", "nothing_to_simulate",
+] as const;
+
 /** The sentence for a person: what happened and what to do. */
 export function useErrorText(): (error: unknown) => string {
   const { t, language } = useTexts();
@@ -14,7 +22,8 @@ export function useErrorText(): (error: unknown) => string {
     if (error.status >= 500) return t("error.server", { time: clock(Date.now(), language) });
     if (error.code === "not_found") return t("error.not_found");
     if (error.code === "forbidden") return t("error.forbidden");
-    return error.message;
+    const known = TRANSLATED.find((code) => code === error.code);
+    return known && language !== "en" ? t(`code.${known}`) : error.message;
   };
 }
 

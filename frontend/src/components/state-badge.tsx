@@ -1,23 +1,21 @@
 import { Badge, type MantineColor } from "@mantine/core";
 import type { RoundState, RunState } from "@/api/training-types";
-import type { Stage, VersionKind } from "@/api/types";
+import type { Role, Stage, VersionKind } from "@/api/types";
 import { useTexts } from "@/components/texts";
-import "@/components/state-badge.css";
 
-const ROUND: Partial<Record<RoundState, MantineColor>> = { dropped: "gray", cancelled: "gray", failed: "red" };
-const ROUND_CLASS: Partial<Record<RoundState, string>> = { promoted: "badge-good", review: "badge-wait" };
-const RUN: Record<RunState, MantineColor> = { queued: "gray", running: "petrol", succeeded: "gray", failed: "red", cancelled: "gray" };
+const ROUND: Partial<Record<RoundState, MantineColor>> = { promoted: "green", review: "yellow", dropped: "gray", cancelled: "gray", failed: "red" };
+const RUN: Record<RunState, MantineColor> = { queued: "gray", running: "petrol", succeeded: "green", failed: "red", cancelled: "gray" };
 const STAGE: Partial<Record<Stage, MantineColor>> = { current: "petrol", ready: "gray" };
 
 export function RoundStateBadge({ state }: { state: string }) {
   const { t } = useTexts();
   const known = state as RoundState;
-  return <Badge color={ROUND[known] ?? "petrol"} className={ROUND_CLASS[known]}>{t(`step.${known}`)}</Badge>;
+  return <Badge color={ROUND[known] ?? "petrol"}>{t(`step.${known}`)}</Badge>;
 }
 
 export function RunStateBadge({ state }: { state: RunState }) {
   const { t } = useTexts();
-  return <Badge color={RUN[state]} className={state === "succeeded" ? "badge-good" : undefined}>{t(`run.${state}`)}</Badge>;
+  return <Badge color={RUN[state]}>{t(`run.${state}`)}</Badge>;
 }
 
 export function StageBadge({ stage }: { stage: Stage }) {
@@ -32,6 +30,7 @@ export function useNames() {
     step: (step: string) => t(`step.${step as RoundState}`),
     runKind: (kind: string) => t(`run-kind.${kind as "sft"}`),
     stopped: (reason: string) => t(`stopped.${reason as "kl_budget"}`),
+    role: (role: string) => t(`role.${role as Role}`),
     versionKind: (kind: VersionKind) => t(`kind.${kind}`),
   };
 }

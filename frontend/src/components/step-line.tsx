@@ -17,7 +17,7 @@ export function StepLine({ steps }: { steps: RoundStep[] }) {
     if (box && item instanceof HTMLElement) box.scrollLeft = item.offsetLeft - box.clientWidth / 2 + item.clientWidth / 2;
   }, [active]);
   return (
-    <ol className="step-line" ref={list}>
+    <ol className="step-line" ref={list} tabIndex={0} aria-label={t("steps")}>
       {steps.map(({ step, state }) => (
         <li key={step} className={`is-${state}`} aria-current={state === "active" ? "step" : undefined}>
           <span className="step-dot">{state === "done" ? <Icon name="check" size={12} /> : state === "failed" ? <Icon name="close" size={12} /> : null}</span>

@@ -13,6 +13,15 @@ test("a changed word is one removal and one addition", () => {
   ]);
 });
 
+test("words replaced one after the other are one phrase", () => {
+  expect(diffWords("we saw a cat here", "we met my dog here")).toEqual([
+    { change: "same", text: "we " },
+    { change: "removed", text: "saw a cat" },
+    { change: "added", text: "met my dog" },
+    { change: "same", text: " here" },
+  ]);
+});
+
 test("without the additions it is the first text, without the removals the second", () => {
   const words = ["a", "b", "c", " ", "水", "。", "\n"];
   let seed = 7;

@@ -54,7 +54,7 @@ function spans(a: string[], b: string[], trace: Int32Array[]): Span[] {
     if (step.isAdded) out.push({ change: "added", text: b[--y] ?? "" });
     else out.push({ change: "removed", text: a[--x] ?? "" });
   }
-  return merged(out.reverse());
+  return withBridges(merged(out.reverse()));
 }
 
 /** Where the run of equal words on diagonal k began, and which edit led there. */
@@ -64,6 +64,29 @@ function stepBack(ends: Int32Array, d: number, k: number): { x: number; y: numbe
   if (d === 0) return { x: 0, y: 0, isAdded };
   const x = isAdded ? at(ends, middle + k + 1) : at(ends, middle + k - 1) + 1;
   return { x, y: x - k, isAdded };
+}
+
+/** A space between two replaced words is replaced with them: phrases are read more easily than words by turns. */
+function withBridges(spans: Span[]): Span[] {
+  const out: Span[] = [];
+  let [removed, added] = ["", ""];
+  const flush = () => {
+    if (removed) out.push({ change: "removed", text: removed });
+    if (added) out.push({ change: "added", text: added });
+    [removed, added] = ["", ""];
+  };
+  spans.forEach((span, index) => {
+    const isBridge = span.change === "same" && span.text.trim() === "" && removed !== "" && added !== "" && index + 1 < spans.length;
+    if (span.change === "same" && !isBridge) {
+      flush();
+      out.push(span);
+      return;
+    }
+    if (span.change !== "added") removed += span.text;
+    if (span.change !== "removed") added += span.text;
+  });
+  flush();
+  return out;
 }
 
 function merged(words: Span[]): Span[] {

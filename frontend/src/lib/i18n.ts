@@ -1,22 +1,16 @@
 /** Two languages, one JSON a feature and language, keys checked by the compiler. */
 
-import i18next from "i18next";
-import { initReactI18next, useTranslation } from "react-i18next";
+import { useSyncExternalStore } from "react";
 
 export const LANGUAGES = { en: "English", "zh-Hans": "简体中文" } as const;
 export type LanguageCode = keyof typeof LANGUAGES;
 
 const STORED = "preceptor.language";
+const PLURALS: Record<LanguageCode, Intl.PluralRules> = { en: new Intl.PluralRules("en"), "zh-Hans": new Intl.PluralRules("zh") };
 
-void i18next.use(initReactI18next).init({
-  lng: firstLanguage(),
-  fallbackLng: "en",
-  resources: {},
-  keySeparator: false,
-  nsSeparator: false,
-  interpolation: { escapeValue: false }, // React escapes.
-});
-document.documentElement.lang = i18next.language;
+let current = firstLanguage();
+document.documentElement.lang = current;
+const listeners = new Set<() => void>();
 
 type Plural = "zero" | "one" | "two" | "few" | "many" | "other";
 type Key<K> = K extends `${infer Base}_${Plural}` ? Base : K;
@@ -27,29 +21,41 @@ export interface Texts<K extends string> {
   language: LanguageCode;
 }
 
-/**
- * Register the texts of a feature and return the hook that reads them. The English file decides which keys exist;
- * a test holds both files to the same keys.
- */
-export function texts<T extends Record<string, string>>(
-  namespace: string,
-  both: { en: T; "zh-Hans": Record<string, string> },
-): () => Texts<Key<keyof T & string>> {
-  for (const [language, resource] of Object.entries(both)) i18next.addResourceBundle(language, namespace, resource);
-  return function useTexts() {
-    const { t, i18n } = useTranslation(namespace);
-    return { t: t as unknown as Texts<Key<keyof T & string>>["t"], language: i18n.language as LanguageCode };
+/** "{{count}} words" by key; with a number `count` the form that the language has for it. */
+function translator(language: LanguageCode, table: Record<string, string>) {
+  return (key: string, values: Values = {}): string => {
+    const { count } = values;
+    const form = typeof count === "number" ? table[`${key}_${PLURALS[language].select(count)}`] : undefined;
+    const text = form ?? table[key] ?? table[`${key}_other`] ?? key;
+    return text.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, name: string) => String(values[name] ?? ""));
   };
 }
 
-export async function setLanguage(language: LanguageCode): Promise<void> {
+/** The hook that reads the texts of a feature. The English file decides which keys exist; a test holds both to the same. */
+export function texts<T extends Record<string, string>>(both: { en: T; "zh-Hans": Record<string, string> }): () => Texts<Key<keyof T & string>> {
+  const made: Record<LanguageCode, Texts<string>> = {
+    en: { t: translator("en", both.en), language: "en" },
+    "zh-Hans": { t: translator("zh-Hans", both["zh-Hans"]), language: "zh-Hans" },
+  };
+  return function useTexts() {
+    return made[useSyncExternalStore(subscribe, currentLanguage)];
+  };
+}
+
+export function setLanguage(language: LanguageCode): void {
   localStorage.setItem(STORED, language);
   document.documentElement.lang = language;
-  await i18next.changeLanguage(language);
+  current = language;
+  for (const listener of listeners) listener();
 }
 
 export function currentLanguage(): LanguageCode {
-  return i18next.language as LanguageCode;
+  return current;
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }
 
 function firstLanguage(): LanguageCode {

@@ -62,7 +62,7 @@ function Display() {
             value={language}
             data={Object.entries(LANGUAGES).map(([value, label]) => ({ value, label }))}
             onChange={(value) => {
-              void setLanguage(value as Language);
+              setLanguage(value as Language);
               save.mutate({ language: value as Language });
             }}
           />

@@ -21,7 +21,7 @@ export function HelpDialog({ kind, opened, onClose }: { kind: "ranking" | "writi
         <Table.Tbody>
           {(kind === "ranking" ? RANKING : WRITING).map(([name, keys]) => (
             <Table.Tr key={name}>
-              <Table.Td w={190}>
+              <Table.Td className="help-keys">
                 {keys.map((key, index) => <Fragment key={key}>{index > 0 ? " " : null}<Kbd>{key}</Kbd></Fragment>)}
               </Table.Td>
               <Table.Td>{t(`key.${name}`)}</Table.Td>

@@ -55,20 +55,18 @@ export function MyWorkPage() {
           rows.length === 0 ? (
             <EmptyState icon="history" title={t("my-work.none")}>{t("my-work.none.text")}</EmptyState>
           ) : (
-            <Table.ScrollContainer minWidth={620}>
-              <Table className="work-table">
-                <Table.Thead>
-                  <Table.Tr>
-                    <Table.Th>{t("my-work.kind")}</Table.Th>
-                    <Table.Th>{t("my-work.prompt")}</Table.Th>
-                    <Table.Th aria-label={t("my-work.state")} />
-                    <Table.Th>{t("my-work.when")}</Table.Th>
-                    <Table.Th aria-label={t("my-work.open")} />
-                  </Table.Tr>
-                </Table.Thead>
-                <Table.Tbody>{rows.map((row) => <Row key={row.id} row={row} project={project} />)}</Table.Tbody>
-              </Table>
-            </Table.ScrollContainer>
+            <Table className="work-table">
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t("my-work.kind")}</Table.Th>
+                  <Table.Th>{t("my-work.prompt")}</Table.Th>
+                  <Table.Th aria-label={t("my-work.state")} />
+                  <Table.Th>{t("my-work.when")}</Table.Th>
+                  <Table.Th aria-label={t("my-work.open")} />
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>{rows.map((row) => <Row key={row.id} row={row} project={project} />)}</Table.Tbody>
+            </Table>
           )
         }
       </QueryState>

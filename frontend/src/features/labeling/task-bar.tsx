@@ -20,12 +20,19 @@ function Saved({ state }: { state: SaveState }) {
   );
 }
 
+/** The server names a round's batches in English; what an admin named stays as it is. */
+function useTitle({ batch, kind }: Assignment): string {
+  const { t } = useTexts();
+  const round = /^Round (\d+): /.exec(batch.title)?.[1];
+  return round ? t(`title.${kind}`, { round }) : batch.title || t(`kind.${kind}`);
+}
+
 function Place({ assignment }: { assignment: Assignment }) {
   const { t } = useTexts();
   const { mine, done, quota } = assignment.progress;
   return (
     <div className="task-place">
-      <h1 className="task-title">{assignment.batch.title || t(`kind.${assignment.kind}`)}</h1>
+      <h1 className="task-title">{useTitle(assignment)}</h1>
       {quota > 0 ? (
         <Tooltip label={t("progress.help", { done, quota })}>
           <span className="task-progress">

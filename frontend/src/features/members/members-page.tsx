@@ -2,7 +2,7 @@ import { Button, NativeSelect, Table } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
-import { queryClient, useMe, useProjectId } from "@/api/session";
+import { queryClient, useMe, useProjectId, useRole } from "@/api/session";
 import type { Member, Pool, Role } from "@/api/types";
 import { useErrorText } from "@/components/error-panel";
 import { Icon } from "@/components/icons";
@@ -55,6 +55,7 @@ export function MembersPage() {
   const { t } = useTexts();
   const project = useProjectId();
   const me = useMe().data;
+  const isAdmin = useRole() === "admin";
   const [isInviting, setInviting] = useState(false);
   const [linking, setLinking] = useState<Member | null>(null);
   const [removing, setRemoving] = useState<Member | null>(null);
@@ -63,26 +64,24 @@ export function MembersPage() {
     queryFn: () => body(api.GET("/api/v1/projects/{project_id}/members/", { params: { path: { project_id: project } } })),
   });
   return (
-    <Page title={t("members.title")} subtitle={t("members.lead")} actions={<Button leftSection={<Icon name="plus" size={16} />} onClick={() => setInviting(true)}>{t("invite")}</Button>}>
+    <Page title={t("members.title")} subtitle={t("members.lead")} actions={isAdmin ? <Button leftSection={<Icon name="plus" size={16} />} onClick={() => setInviting(true)}>{t("invite")}</Button> : null}>
       <QueryState query={members}>
         {(list) => (
-          <Table.ScrollContainer minWidth={620}>
-            <Table aria-label={t("members.title")}>
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>{t("name")}</Table.Th>
-                  <Table.Th>{t("role")}</Table.Th>
-                  <Table.Th>{t("pool")}</Table.Th>
-                  <Table.Th aria-label={t("actions")} />
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {list.map((member) => (
-                  <Row key={member.user.id} member={member} project={project} isMe={member.user.id === me?.id} onLink={() => setLinking(member)} onRemove={() => setRemoving(member)} />
-                ))}
-              </Table.Tbody>
-            </Table>
-          </Table.ScrollContainer>
+          <Table aria-label={t("members.title")} className="members">
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>{t("name")}</Table.Th>
+                <Table.Th>{t("role")}</Table.Th>
+                <Table.Th>{t("pool")}</Table.Th>
+                <Table.Th aria-label={t("actions")} />
+              </Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              {list.map((member) => (
+                <Row key={member.user.id} member={member} project={project} isMe={member.user.id === me?.id} onLink={() => setLinking(member)} onRemove={() => setRemoving(member)} />
+              ))}
+            </Table.Tbody>
+          </Table>
         )}
       </QueryState>
       {isInviting ? <Invite project={project} onClose={() => setInviting(false)} /> : null}

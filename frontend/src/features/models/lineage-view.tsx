@@ -7,6 +7,7 @@ import type { Lineage } from "@/api/types";
 import { QueryState } from "@/components/query-state";
 import { useNames } from "@/components/state-badge";
 import { layered } from "./layout";
+import { usePart } from "./part";
 import { useTexts } from "./texts";
 
 type Node = Lineage["nodes"][number];
@@ -42,20 +43,22 @@ function addressOf(node: Node, project: string): string | null {
 function Box({ node, x, y, isThis, project }: { node: Node; x: number; y: number; isThis: boolean; project: string }) {
   const { t } = useTexts();
   const label = useLabel()(node);
+  const isLong = label.length > LONGEST;
   const to = addressOf(node, project);
   const box = (
     <g transform={`translate(${x} ${y})`} className={`lineage-node is-${node.type}`} data-this={isThis || undefined}>
-      <title>{label}</title>
+      {isLong ? <title>{label}</title> : null}
       <rect width={WIDTH} height={HEIGHT} rx={node.type === "run" ? HEIGHT / 2 : 7} />
       <text x={WIDTH / 2} y={19} className="lineage-type">{t(`node.${node.type}`)}</text>
-      <text x={WIDTH / 2} y={35}>{label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label}</text>
+      <text x={WIDTH / 2} y={35}>{isLong ? `${label.slice(0, LONGEST - 1)}…` : label}</text>
     </g>
   );
-  return to ? <Link to={to} aria-label={`${t(`node.${node.type}`)}: ${label}`} aria-current={isThis ? "page" : undefined}>{box}</Link> : box;
+  return to ? <Link to={to} aria-current={isThis ? "page" : undefined}>{box}</Link> : box;
 }
 
 function Graph({ lineage, version, project }: { lineage: Lineage; version: string; project: string }) {
   const { t } = useTexts();
+  const part = usePart();
   const { places, columns, rows } = layered(lineage.nodes, lineage.edges);
   const at = (id: string) => {
     const { column, row } = places.get(id) ?? { column: 0, row: 0 };
@@ -76,7 +79,7 @@ function Graph({ lineage, version, project }: { lineage: Lineage; version: strin
           const [a, b] = [at(from), at(to)];
           const [x1, y1, x2, y2] = [a.x + WIDTH, a.y + HEIGHT / 2, b.x, b.y + HEIGHT / 2];
           const bend = Math.max(22, (x2 - x1) / 2);
-          return <path key={`${from} ${to} ${role}`} d={`M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`} className="lineage-edge"><title>{role}</title></path>;
+          return <path key={`${from} ${to} ${role}`} d={`M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`} className="lineage-edge"><title>{part(role)}</title></path>;
         })}
         {lineage.nodes.map((node) => <Box key={node.id} node={node} {...at(node.id)} isThis={node.id === version} project={project} />)}
       </svg>
@@ -88,6 +91,7 @@ function Graph({ lineage, version, project }: { lineage: Lineage; version: strin
 function AsList({ lineage, project }: { lineage: Lineage; project: string }) {
   const { t } = useTexts();
   const label = useLabel();
+  const part = usePart();
   const byId = new Map(lineage.nodes.map((node) => [node.id, label(node)]));
   return (
     <ul className="lineage-list">
@@ -97,7 +101,7 @@ function AsList({ lineage, project }: { lineage: Lineage; project: string }) {
         return (
           <li key={node.id}>
             {t(`node.${node.type}`)} {to ? <Link to={to}>{label(node)}</Link> : label(node)}
-            {from.length > 0 ? <span className="dim"> {t("lineage.from", { names: from.map(({ from: id, role }) => `${byId.get(id) ?? id} (${role})`).join(", ") })}</span> : null}
+            {from.length > 0 ? <span className="dim"> {t("lineage.from", { names: from.map(({ from: id, role }) => `${byId.get(id) ?? id} (${part(role)})`).join(", ") })}</span> : null}
           </li>
         );
       })}

@@ -10,10 +10,12 @@ import { Page } from "@/components/page";
 import { QueryState } from "@/components/query-state";
 import { StageBadge, useNames } from "@/components/state-badge";
 import { SyntheticMark } from "@/components/synthetic-mark";
+import { withoutFrontMatter } from "@/lib/card";
 import { compact, decimal, whole } from "@/lib/format";
 import { dateTime } from "@/lib/time";
 import { LineageView } from "./lineage-view";
 import { flat } from "./metrics";
+import { usePart } from "./part";
 import { PromoteButton } from "./promote-button";
 import { RewardReport } from "./reward-report-view";
 import { useTexts } from "./texts";
@@ -22,17 +24,18 @@ import "./models.css";
 function Head({ version, project }: { version: Version; project: string }) {
   const { t, language } = useTexts();
   const names = useNames();
+  const part = usePart();
   return (
     <section className="panel">
       <Facts
         facts={[
           { label: t("column.stage"), value: <StageBadge stage={version.stage} /> },
           { label: t("column.kind"), value: names.versionKind(version.kind) },
-          { label: t("weights"), value: compact(version.parameters, language) },
-          { label: t("context"), value: t("tokens", { count: whole(version.context_tokens, language) }) },
+          { label: t("weights"), value: version.parameters ? compact(version.parameters, language) : "–" },
+          { label: t("context"), value: version.context_tokens ? t("tokens", { count: whole(version.context_tokens, language) }) : "–" },
           { label: t("made"), value: dateTime(version.created_at, language) },
           version.made_by ? { label: t("column.made-by"), value: <Link to={`/p/${project}/runs/${version.made_by}`}>{version.round ? t("round", { number: version.round }) : t("run")}</Link> } : null,
-          ...version.parents.map((parent) => ({ label: parent.role, value: <Link to={`/p/${project}/models/${parent.id}`}>{parent.name}</Link> })),
+          ...version.parents.map((parent) => ({ label: part(parent.role), value: <Link to={`/p/${project}/models/${parent.id}`}>{parent.name}</Link> })),
           version.digest ? { label: t("digest"), value: <span className="digest">{version.digest}</span> } : null,
         ]}
       />
@@ -68,7 +71,7 @@ function Body({ version, project }: { version: Version; project: string }) {
           {version.kind === "reward" && version.made_by ? <Tabs.Tab value="report">{t("tab.report")}</Tabs.Tab> : null}
           <Tabs.Tab value="lineage">{t("tab.lineage")}</Tabs.Tab>
         </Tabs.List>
-        <Tabs.Panel value="card">{version.card ? <div className="model-card"><Markdown source={version.card} /></div> : <Text c="dimmed">{t("card.none")}</Text>}</Tabs.Panel>
+        <Tabs.Panel value="card">{version.card ? <div className="model-card"><Markdown source={withoutFrontMatter(version.card)} /></div> : <Text c="dimmed">{t("card.none")}</Text>}</Tabs.Panel>
         <Tabs.Panel value="metrics"><Numbers version={version} /></Tabs.Panel>
         {version.kind === "reward" && version.made_by ? <Tabs.Panel value="report"><RewardReport run={version.made_by} /></Tabs.Panel> : null}
         <Tabs.Panel value="lineage"><LineageView version={version.id} project={project} /></Tabs.Panel>

@@ -12,17 +12,19 @@ import { SyntheticMark } from "@/components/synthetic-mark";
 import { compact, decimal } from "@/lib/format";
 import { dateTime } from "@/lib/time";
 import { keyMetrics } from "./metrics";
+import { usePart } from "./part";
 import { useTexts } from "./texts";
 import "./models.css";
 
 function Row({ version, project }: { version: Version; project: string }) {
   const { t, language } = useTexts();
   const names = useNames();
+  const part = usePart();
   return (
     <Table.Tr>
       <Table.Td>
         <Link to={`/p/${project}/models/${version.id}`} className="model-name">{version.name}</Link> {version.is_synthetic ? <SyntheticMark /> : null}
-        <Text size="xs" c="dimmed" className="num">{compact(version.parameters, language)} · {dateTime(version.created_at, language)}</Text>
+        <Text size="xs" c="dimmed" className="num">{version.parameters ? `${compact(version.parameters, language)} · ` : ""}{dateTime(version.created_at, language)}</Text>
       </Table.Td>
       <Table.Td>{names.versionKind(version.kind)}</Table.Td>
       <Table.Td><StageBadge stage={version.stage} /></Table.Td>
@@ -30,7 +32,7 @@ function Row({ version, project }: { version: Version; project: string }) {
         <div className="model-metrics num">{keyMetrics(version).map(([name, value]) => <span key={name}><i>{name}</i> {decimal(value, language)}</span>)}</div>
       </Table.Td>
       <Table.Td>
-        {version.parents.map((parent) => <div key={parent.id + parent.role} className="model-parent"><i>{parent.role}</i> <Link to={`/p/${project}/models/${parent.id}`}>{parent.name}</Link></div>)}
+        {version.parents.map((parent) => <div key={parent.id + parent.role} className="model-parent"><i>{part(parent.role)}</i> <Link to={`/p/${project}/models/${parent.id}`}>{parent.name}</Link></div>)}
       </Table.Td>
       <Table.Td className="model-by">
         {version.made_by ? <Link to={`/p/${project}/runs/${version.made_by}`}>{version.round ? t("round", { number: version.round }) : t("run")}</Link> : "–"}

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Radio, Spoiler, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Modal, Radio, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate } from "react-router";
@@ -8,6 +8,7 @@ import type { BaseModel } from "@/api/types";
 import { ErrorPanel } from "@/components/error-panel";
 import { Markdown } from "@/components/markdown";
 import { QueryState } from "@/components/query-state";
+import { withoutFrontMatter } from "@/lib/card";
 import { compact, whole } from "@/lib/format";
 import { useTexts } from "./texts";
 
@@ -18,9 +19,10 @@ function BaseChoice({ model }: { model: BaseModel }) {
     <div className="base-choice">
       <Radio value={model.name} label={<b>{model.name}</b>} description={facts} />
       {model.card ? (
-        <Spoiler maxHeight={0} showLabel={t("base.card")} hideLabel={t("base.card.hide")} className="base-card">
-          <Markdown source={model.card} />
-        </Spoiler>
+        <details className="base-card">
+          <summary>{t("base.card")}</summary>
+          <Markdown source={withoutFrontMatter(model.card)} />
+        </details>
       ) : null}
     </div>
   );

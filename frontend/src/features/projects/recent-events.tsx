@@ -19,7 +19,7 @@ function useSentence() {
     const text = (name: string) => String(facts[name] ?? "");
     const known: KnownEvent = kind;
     return t(`event.${known}`, {
-      number: text("number"), rows: text("rows"), imported: text("imported"), role: text("role"),
+      number: text("number"), rows: text("rows"), imported: text("imported"), role: facts["role"] ? names.role(text("role")) : "",
       step: names.step(text("to_state") || text("step") || "draft"), run: facts["run_kind"] ? names.runKind(text("run_kind")) : "",
     });
   };

@@ -10,9 +10,8 @@ import { PromptText } from "@/components/prompt-text";
 import { RawText } from "@/components/raw-text";
 import { dateTime } from "@/lib/time";
 import { useTexts } from "./texts";
-import "@/components/state-badge.css";
 
-const COLOUR: Record<Split, string> = { train: "gray", valid: "petrol", heldout: "gray" };
+const COLOUR: Record<Split, string> = { train: "gray", valid: "petrol", heldout: "yellow" };
 const PAGE = 50;
 
 const cursorOf = (url: string | null) => (url ? (new URL(url, location.origin).searchParams.get("cursor") ?? undefined) : undefined);
@@ -38,7 +37,7 @@ export function SplitBadge({ split }: { split: Split }) {
   const { t } = useTexts();
   return (
     <Tooltip label={t(`split.${split}.help`)}>
-      <Badge color={COLOUR[split]} className={split === "heldout" ? "badge-wait" : undefined} tabIndex={0}>{t(`split.${split}`)}</Badge>
+      <Badge color={COLOUR[split]} tabIndex={0}>{t(`split.${split}`)}</Badge>
     </Tooltip>
   );
 }
@@ -54,7 +53,7 @@ function Row({ prompt, onOpen }: { prompt: Prompt; onOpen: () => void }) {
       <Table.Td><SplitBadge split={prompt.split} /></Table.Td>
       <Table.Td className="wide-only">{t(`source.${prompt.source}`)}</Table.Td>
       <Table.Td className="wide-only"><Group gap={4}>{prompt.tags.map((tag) => <Badge key={tag} variant="outline" color="gray">{tag}</Badge>)}</Group></Table.Td>
-      <Table.Td className="num" ta="right">{prompt.tasks.demonstration} / {prompt.tasks.ranking}</Table.Td>
+      <Table.Td className="num nowrap" ta="right">{prompt.tasks.demonstration} / {prompt.tasks.ranking}</Table.Td>
     </Table.Tr>
   );
 }

@@ -35,7 +35,7 @@ function Agreement({ agreement }: { agreement: NonNullable<Quality["agreement"]>
 function Labelers({ rows }: { rows: Quality["by_labeler"] }) {
   const { t, language } = useTexts();
   return (
-    <Table.ScrollContainer minWidth={440}>
+    <Table.ScrollContainer minWidth={320}>
       <Table aria-label={t("labelers")}>
         <Table.Thead>
           <Table.Tr>

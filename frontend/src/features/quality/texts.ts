@@ -2,4 +2,4 @@ import { texts } from "@/lib/i18n";
 import en from "./locales/en.json";
 import zh from "./locales/zh-Hans.json";
 
-export const useTexts = texts("quality", { en, "zh-Hans": zh });
+export const useTexts = texts({ en, "zh-Hans": zh });

@@ -16,18 +16,16 @@ function Gap({ gap }: { gap: Missing }) {
   return <>{t(`gap.${known}`, { numbers: (gap.message.match(/\d+/g) ?? []).join(" / ") })}</>;
 }
 
-/** What a recipe lacks: first what stops it, then what will only be measured worse. */
-export function Gaps({ missing }: { missing: Missing[] }) {
+/** What a recipe lacks: what stops it, or what will only be measured worse. */
+export function Gaps({ missing, isBlocking }: { missing: Missing[]; isBlocking: boolean }) {
   const { t } = useTexts();
-  return [true, false].map((isBlocking) => {
-    const gaps = missing.filter(({ blocking }) => blocking === isBlocking);
-    if (gaps.length === 0) return null;
-    return (
-      <Alert role="note" key={String(isBlocking)} color={isBlocking ? "red" : "yellow"} icon={<Icon name="warning" />} title={t(isBlocking ? "missing.blocking" : "missing.thin")}>
-        <List size="sm" spacing={4}>{gaps.map((gap) => <List.Item key={gap.code}><Gap gap={gap} /></List.Item>)}</List>
-      </Alert>
-    );
-  });
+  const gaps = missing.filter(({ blocking }) => blocking === isBlocking);
+  if (gaps.length === 0) return null;
+  return (
+    <Alert role="note" color={isBlocking ? "red" : "yellow"} icon={<Icon name="warning" />} title={t(isBlocking ? "missing.blocking" : "missing.thin")}>
+      <List size="sm" spacing={4}>{gaps.map((gap) => <List.Item key={gap.code}><Gap gap={gap} /></List.Item>)}</List>
+    </Alert>
+  );
 }
 
 /** Machine time by step, and from what it is known. */

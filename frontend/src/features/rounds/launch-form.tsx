@@ -95,6 +95,7 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
     >
       <Text c="dimmed" size="sm" mb="md">{t("launch.lead")}</Text>
       <Stack gap={22}>
+        <Gaps missing={cost.missing} isBlocking />
         <Groups recipe={recipe} fields={defaults.fields} refused={refused} onChange={setRecipe} />
         <Radio.Group label={t("launch.pace")} value={isAutomatic ? "auto" : "step"} onChange={(value) => setAutomatic(value === "auto")}>
           <Stack gap={6} mt={6}>
@@ -106,7 +107,7 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
           <Title order={3}>{t("launch.cost")}</Title>
           <Cost estimate={cost.estimate} />
         </section>
-        <Gaps missing={cost.missing} />
+        <Gaps missing={cost.missing} isBlocking={false} />
         {error ? <ErrorPanel error={error} /> : null}
         {launch.error ? <ErrorPanel error={launch.error} /> : null}
       </Stack>

@@ -1,14 +1,20 @@
 import { Alert, Button, Group, Text } from "@mantine/core";
 import { Link } from "react-router";
+import { useRounds } from "@/api/live";
 import { useRole } from "@/api/session";
 import type { Round } from "@/api/training-types";
 import { Icon } from "@/components/icons";
 import { useNames } from "@/components/state-badge";
 import { useTexts } from "./texts";
 
+/** The way to the round after this one, or to the dialog that launches it. */
 function NextRound({ round }: { round: Round }) {
   const { t } = useTexts();
-  if (useRole() !== "admin") return null;
+  const role = useRole();
+  const rounds = useRounds(round.project).data;
+  const next = rounds?.find(({ number }) => number === round.number + 1);
+  if (next) return <Button component={Link} to={`/p/${round.project}/rounds/${next.id}`} size="xs">{t("follow", { number: next.number })}</Button>;
+  if (!rounds || role !== "admin") return null;
   return <Button component={Link} to={`/p/${round.project}/rounds?launch=1`} size="xs">{t("next-round")}</Button>;
 }
 
@@ -24,10 +30,11 @@ export function Outcome({ round }: { round: Round }) {
           <Text size="sm" mt={6}>{t("failed.text")}</Text>
         </Alert>
       );
-    case "promoted":
+    case "promoted": {
+      const isCurrent = round.candidate?.stage === "current";
       return (
-        <Alert role="status" color="green" icon={<Icon name="check" />} title={t("promoted.title", { name: round.candidate?.name ?? "" })} mb="lg">
-          <Text size="sm">{t("promoted.text")}</Text>
+        <Alert role="status" color="green" icon={<Icon name="check" />} title={t(isCurrent ? "promoted.title" : "promoted-before.title", { name: round.candidate?.name ?? "" })} mb="lg">
+          <Text size="sm">{t(isCurrent ? "promoted.text" : "promoted-before.text")}</Text>
           <Group gap="sm" mt="sm">
             <NextRound round={round} />
             <Button component={Link} to={`/p/${round.project}/models/${round.candidate?.id ?? ""}`} size="xs" variant="default">{t("promoted.look")}</Button>
@@ -35,6 +42,7 @@ export function Outcome({ round }: { round: Round }) {
           </Group>
         </Alert>
       );
+    }
     case "dropped":
     case "cancelled":
       return (

@@ -4,12 +4,19 @@ import { timeSpan } from "@/lib/format";
 import { dateTime } from "@/lib/time";
 import { useTexts } from "./texts";
 
-/** A flat table of an object's settings; what is nested stays JSON. */
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** [["versions.torch", "2.13.0"], ...]: an object's settings with what is nested named by dots, in the order of the alphabet. */
+function flat(values: Record<string, unknown>, before = ""): [string, unknown][] {
+  const rows = Object.entries(values).flatMap(([name, value]): [string, unknown][] => (isObject(value) ? flat(value, `${before}${name}.`) : [[before + name, value]]));
+  return rows.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
 function Values({ values }: { values: Record<string, unknown> }) {
   return (
     <Table className="run-values" layout="auto">
       <Table.Tbody>
-        {Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => (
+        {flat(values).map(([name, value]) => (
           <Table.Tr key={name}>
             <Table.Th scope="row"><code>{name}</code></Table.Th>
             <Table.Td className="digest">{typeof value === "string" ? value : JSON.stringify(value)}</Table.Td>

@@ -13,7 +13,8 @@ export function Log({ id, isLive }: { id: string; isLive: boolean }) {
     queryKey: ["run", id, "log"],
     staleTime: 0,
     refetchInterval: isLive ? 5000 : false,
-    queryFn: () => body<string>(api.GET("/api/v1/runs/{run_id}/log/", { params: { path: { run_id: id } }, parseAs: "text" }) as Promise<{ data?: string }>),
+    // An empty body has no text at all.
+    queryFn: async () => (await body<string | undefined>(api.GET("/api/v1/runs/{run_id}/log/", { params: { path: { run_id: id } }, parseAs: "text" }) as Promise<{ data?: string }>)) ?? "",
   });
   useEffect(() => {
     box.current?.scrollTo(0, box.current.scrollHeight);

@@ -102,7 +102,7 @@ export function RankingScreen(props: TaskProps) {
           onSubmit={submit}
         >
           <Tooltip label={t("key.columns")}>
-            <ActionIcon size="lg" className="columns-button" aria-label={t("columns")} onClick={() => setColumns((now) => (now % MOST_COLUMNS) + 1)}>
+            <ActionIcon size="lg" className="columns-button" aria-label={`${columns} ${t("columns")}`} onClick={() => setColumns((now) => (now % MOST_COLUMNS) + 1)}>
               <span className="columns-icon num">{columns}</span>
             </ActionIcon>
           </Tooltip>
@@ -111,7 +111,7 @@ export function RankingScreen(props: TaskProps) {
         <div className="task-columns">
           <aside className="task-left">
             <Conversation messages={assignment.prompt.messages} />
-            <Textarea ref={noteField} label={t("note")} description={t("note.help")} value={note} onChange={(event) => setNote(event.currentTarget.value)} readOnly={isReadOnly} autosize minRows={1} maxRows={8} maxLength={8000} />
+            <Textarea className="task-note" ref={noteField} label={t("note")} description={t("note.help")} value={note} onChange={(event) => setNote(event.currentTarget.value)} readOnly={isReadOnly} autosize minRows={1} maxRows={8} maxLength={8000} />
           </aside>
           <div className="task-right">
             <p className="blind-note">{t(assignment.kind === "comparison" ? "instruction.comparison" : "instruction.ranking")}</p>

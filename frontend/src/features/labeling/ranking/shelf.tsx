@@ -86,7 +86,12 @@ export function Shelf({ state, isReadOnly, act, onChoose }: { state: Ranking; is
               </Fragment>
             ))}
           </div>
-          {tiers.length === 0 ? <span className="shelf-hint">{t(state.allowTies ? "shelf.hint" : "shelf.hint.no-ties")}</span> : null}
+          {tiers.length === 0 ? (
+            <>
+              <span className="shelf-hint wide-hint">{t(state.allowTies ? "shelf.hint" : "shelf.hint.no-ties")}</span>
+              <span className="shelf-hint narrow-hint">{t("shelf.hint.touch")}</span>
+            </>
+          ) : null}
           <span className="shelf-end" aria-hidden>{t("shelf.worst")}</span>
         </div>
         {isReadOnly ? null : (
