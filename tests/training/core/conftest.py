@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_model, make_run, rankings
 from training.core.__main__ import main
 
@@ -50,6 +51,14 @@ def reward_model(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         inputs={"model": base, "demonstrations": write_demos(folder)},
     )
     return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """`forks.run("sft", run_json)` is `python -m training.core sft run.json` in a process of its own."""
+    server = Forks()
+    yield server
+    server.close()
 
 
 def write_demos(folder: Path) -> Path:
