@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.training.core.attempts import Attempts, checkpoint_differences, run_differences
 from tests.training.core.conftest import run_it
@@ -26,6 +28,7 @@ from training.core.__main__ import main
 from training.core.checkpoint import checkpoints
 from training.core.config import PRESETS
 from training.core.report import read_rows
+from training.runner.checkpoints import take_checkpoint
 
 TEST = PRESETS["test"]["sft"]
 LOOKS = {"sample_every": 2, "eval_every": 3}
@@ -191,13 +194,18 @@ def test_a_checkpoint_of_other_settings_is_refused(finished: tuple[Path, Callabl
     assert again(micro_batch_tokens=64, keep_checkpoints=5) == 0, "these do not make it another run"
 
 
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
 @pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]), "SHA-256"),
-        (lambda path: os.truncate(path, path.stat().st_size - 1), "bytes instead of"),
-        (lambda path: path.unlink(), "missing"),
-    ],
+    ("damage", "words"), [(flip, "SHA-256"), (cut, "bytes instead of"), (Path.unlink, "missing")]
 )
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
 def test_a_damaged_checkpoint_is_refused_by_name(
@@ -293,3 +301,51 @@ def test_the_newest_checkpoints_are_kept(base: Path, tmp_path: Path) -> None:
     config = {**TEST, "epochs": 2, "save_every": 2, "keep_checkpoints": 2}
     run_it(tmp_path, "sft", config, data={"train": demonstrations(18)}, inputs={"model": base})
     assert [path.name for path in checkpoints(tmp_path)] == ["step-8", "step-10"]
+
+
+# --- falling back, the supervisor's part (training/runner/checkpoints.py) -------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def killed(models: dict[str, Path], forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run whose first attempt died after step 5 with checkpoints of steps 2 and 4."""
+    attempts = Attempts(
+        tmp_path_factory.mktemp("killed"), STAGES["sft with dropout"], models, {**LOOKS, "save_every": 2}
+    )
+    assert forks.run("sft", attempts.next(), Fault("row", 5, when="after")) == -signal.SIGKILL
+    return attempts.folder
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
+@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "MANIFEST.json"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_the_log_says_so(
+    damage: Callable[[Path], None], name: str, killed: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(killed, tmp_path / "run", symlinks=True)
+    damage(folder / "attempt-1" / "step-4" / name)
+    with capture_logs() as told:
+        found = take_checkpoint(folder, "attempt-1/step-4", tmp_path / "taken")
+    assert found is not None
+    assert found.label == "attempt-1/step-2"
+    assert checkpoint_differences(tmp_path / "taken", folder / "attempt-1" / "step-2") == []
+    (event,) = told
+    assert (event["event"], event["log_level"]) == ("checkpoint_damaged", "warning")
+    assert (event["run"], event["checkpoint"]) == ("run", "attempt-1/step-4")
+    assert name in event["fault"] or name == "MANIFEST.json"
+    flip(folder / "attempt-1" / "step-2" / "tensors.safetensors")
+    with capture_logs() as told:
+        assert take_checkpoint(folder, "attempt-1/step-4", tmp_path / "none") is None
+    assert [event["event"] for event in told] == ["checkpoint_damaged"] * 2 + ["no_checkpoint_left"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_from_the_one_before_it_ends_with_the_same_bits(
+    alone: Callable[[str], Path], killed: Path, models: dict[str, Path], forks: Forks, tmp_path: Path
+) -> None:
+    shutil.copytree(killed, tmp_path / "run", symlinks=True)
+    flip(tmp_path / "run" / "attempt-1" / "step-4" / "tensors.safetensors")
+    attempts = Attempts(tmp_path / "run", STAGES["sft with dropout"], models, {**LOOKS, "save_every": 2})
+    attempts.fence = 1
+    assert forks.run("sft", attempts.next()) == 0
+    assert json.loads((attempts.path / "result.json").read_text())["resumed_at"] == 2
+    assert run_differences(alone("sft with dropout"), attempts.path) == []
