@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,6 @@ def _train(run: Run) -> dict[str, Any]:
 
 
 def _failed(folder: Path, wrong: Exception) -> int:
-    traceback.print_exception(wrong)
     error = as_run_error(wrong)
     try:
         clear_unfinished(folder)  # First: on a full disk it makes the room that error.json needs.
@@ -82,6 +82,8 @@ def _failed(folder: Path, wrong: Exception) -> int:
         )
     except OSError:
         print(f"error.json could not be written: {error.code}: {error.message}", file=sys.stderr)
+    with suppress(OSError):  # Standard error may lie on the same full disk.
+        traceback.print_exception(wrong)
     return 1
 
 

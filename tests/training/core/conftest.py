@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_model, make_run, rankings
+from tests.training.core.stages import LOOKS, STAGES
 from training.core.__main__ import main
 
 
@@ -59,6 +60,27 @@ def forks() -> Iterator[Forks]:
     server = Forks()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def models(base: Path, reward_model: Path) -> dict[str, Path]:
+    return {"model": base, "reward": reward_model}
+
+
+@pytest.fixture(scope="session")
+def alone(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run of a stage that nobody disturbs, with a checkpoint of every step. In this process: another than the others'."""
+    done: dict[str, Path] = {}
+
+    def run(name: str) -> Path:
+        if name not in done:
+            folder = tmp_path_factory.mktemp("alone")
+            path = STAGES[name].write(folder, models, {**LOOKS, "save_every": 1, "keep_checkpoints": 100})
+            assert main([STAGES[name].kind, str(path)]) == 0
+            done[name] = folder
+        return done[name]
+
+    return run
 
 
 def write_demos(folder: Path) -> Path:

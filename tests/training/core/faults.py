@@ -116,8 +116,8 @@ def _torn(_: Any, path: Path, *__: Any) -> None:
 
 
 def _full(*_: Any) -> None:
-    """From now on no file may grow beyond 1,000 bytes: EFBIG, which a disk without room says as ENOSPC."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    """From now on no file may grow beyond 400 bytes, room for error.json alone: EFBIG, as a full disk says ENOSPC."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 def _io_error(*_: Any) -> None:

@@ -11,6 +11,7 @@ from tests.training.core.rundirs import demonstrations, make_run, prompts, ranki
 from training.core.config import PRESETS
 
 Rows = list[dict[str, Any]]
+LOOKS = {"sample_every": 2, "eval_every": 3}
 TEXT = "The sea is grey today. The sky is blue. A small dog found a friend in the rain. " * 60
 DIALOGUES: Rows = [{"id": row["id"], "messages": row["messages"]} for row in demonstrations(10)]
 

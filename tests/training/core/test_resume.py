@@ -22,7 +22,7 @@ from tests.training.core.conftest import run_it
 from tests.training.core.faults import Fault
 from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_run
-from tests.training.core.stages import STAGES, Stage
+from tests.training.core.stages import LOOKS, STAGES, Stage
 from training.core import machine
 from training.core.__main__ import main
 from training.core.checkpoint import checkpoints
@@ -31,28 +31,6 @@ from training.core.report import read_rows
 from training.runner.checkpoints import take_checkpoint
 
 TEST = PRESETS["test"]["sft"]
-LOOKS = {"sample_every": 2, "eval_every": 3}
-
-
-@pytest.fixture(scope="session")
-def models(base: Path, reward_model: Path) -> dict[str, Path]:
-    return {"model": base, "reward": reward_model}
-
-
-@pytest.fixture(scope="session")
-def alone(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The run of a stage that nobody disturbs, with a checkpoint of every step. In this process: another than the others'."""
-    done: dict[str, Path] = {}
-
-    def run(name: str) -> Path:
-        if name not in done:
-            folder = tmp_path_factory.mktemp("alone")
-            path = STAGES[name].write(folder, models, {**LOOKS, "save_every": 1, "keep_checkpoints": 100})
-            assert main([STAGES[name].kind, str(path)]) == 0
-            done[name] = folder
-        return done[name]
-
-    return run
 
 
 def deaths_of(stage: Stage, last: int) -> dict[str, Fault]:
