@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from functools import lru_cache
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
@@ -15,7 +15,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 def machine(threads: int) -> dict[str, str]:
     """Packages, python, architecture, processor and number of threads, by name."""
     return {
-        **{name: version(name) for name in PACKAGES},
+        **{name: metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpu": _cpu(),

@@ -125,8 +125,8 @@ def _io_error(*_: Any) -> None:
 
 
 def _spoil(optimizer: Any, *_: Any) -> None:
-    """One weight becomes NaN."""
-    optimizer.param_groups[0]["params"][0].data.view(-1)[0] = float("nan")
+    """The first weights become NaN."""
+    optimizer.param_groups[0]["params"][0].data.fill_(float("nan"))
 
 
 ACTS: dict[str, Callable[..., None]] = {

@@ -26,6 +26,7 @@ from tests.training.core.rundirs import demonstrations, make_run, prompts, ranki
 from tests.training.core.stages import LOOKS, STAGES
 from training.core.checkpoint import checkpoints
 from training.core.config import PRESETS
+from training.core.report import read_rows
 from training.core.run_folder import PUBLISHED
 
 ROOT = Path(__file__).parents[3]
@@ -171,7 +172,7 @@ def test_nothing_that_fits_into_the_context_is_an_error_that_counts(
 ) -> None:
     rows = copy.deepcopy(STAGES[name].data["train"])
     for row in rows:
-        row.get("messages", row.get("prompt"))[0]["content"] = "word " * 300
+        (row["messages"] if "messages" in row else row["prompt"])[0]["content"] = "word " * 300
     stage = replace(STAGES[name], data={"train": rows})
     error = told(tmp_path, forks.run(stage.kind, stage.write(tmp_path, models, {})))
     assert error["code"] == "empty_dataset"
@@ -297,6 +298,25 @@ def poisoned(source: Path, target: Path, number: float) -> Path:
     tensors[next(n for n in tensors if n.endswith("ln_f.weight"))][0] = number
     save_file(tensors, path, metadata={"format": "pt"})
     return target
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_run_that_diverges_ends_at_once_and_keeps_its_last_good_checkpoint(
+    name: str, alone: Callable[[str], Path], models: dict[str, Path], forks: Forks, tmp_path: Path
+) -> None:
+    """An update of step 3 makes weights NaN, as a rate that is too high does; the next loss shows it."""
+    whole, stage = alone(name), STAGES[name]
+    attempts = Attempts(tmp_path, stage, models, {**LOOKS, "save_every": 2})
+    error = told(
+        attempts.next().parent,
+        forks.run(stage.kind, attempts.path / "run.json", Fault("optimizer", 2, when="after", do="spoil")),
+    )
+    assert error["code"] == "nan_loss"
+    assert "learning rate" in error["remedy"]
+    assert [path.name for path in checkpoints(attempts.path)] == ["step-2"]
+    assert read_rows(attempts.path / "metrics.jsonl")[-1]["step"] in (2, 3)
+    assert forks.run(stage.kind, attempts.next()) == 0
+    assert run_differences(whole, attempts.path) == []
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from tests.training.core.faults import Fault
 from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_run
 from tests.training.core.stages import LOOKS, STAGES, Stage
-from training.core import machine
 from training.core.__main__ import main
 from training.core.checkpoint import checkpoints
 from training.core.config import PRESETS
+from training.core.machine import machine
 from training.core.report import read_rows
 from training.runner.checkpoints import take_checkpoint
 
@@ -206,12 +207,12 @@ def test_what_changed_in_the_machine_since_is_noted(
     folder, again = finished
     assert again() == 0
     assert "resumed_on_another" not in json.loads((folder / "result.json").read_text())
-    real = machine.version
+    real = metadata.version
     with monkeypatch.context() as patch:
-        patch.setattr(machine, "version", lambda name: "9.9.9" if name == "torch" else real(name))
-        machine.machine.cache_clear()
+        patch.setattr(metadata, "version", lambda name: "9.9.9" if name == "torch" else real(name))
+        machine.cache_clear()
         assert again() == 0
-    machine.machine.cache_clear()
+    machine.cache_clear()
     assert json.loads((folder / "result.json").read_text())["resumed_on_another"] == {
         "torch": [real("torch"), "9.9.9"]
     }
@@ -222,19 +223,26 @@ def test_a_checkpoint_is_synced_before_its_manifest_and_its_name(
 ) -> None:
     """After a power cut a name must never stand for bytes that are not there: the order of fsync, rename and delete."""
     done: list[str] = []
-    fsync, rename, replace = os.fsync, os.rename, os.replace
+    fsync = os.fsync
 
     def name_of(path: Any) -> str:
         return os.path.relpath(path, tmp_path)
 
-    def watched(descriptor: int) -> None:
+    def watched_fsync(descriptor: int) -> None:
         done.append(f"fsync {name_of(Path(f'/proc/self/fd/{descriptor}').readlink())}")
         fsync(descriptor)
 
+    def watched(real: Callable[..., None]) -> Callable[..., None]:
+        def rename(source: Any, target: Any) -> None:
+            done.append(f"rename {name_of(target)}")
+            real(source, target)
+
+        return rename
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", watched)
-        patch.setattr(os, "rename", lambda a, b: (done.append(f"rename {name_of(b)}"), rename(a, b))[1])
-        patch.setattr(os, "replace", lambda a, b: (done.append(f"rename {name_of(b)}"), replace(a, b))[1])
+        patch.setattr(os, "fsync", watched_fsync)
+        for name in ("rename", "replace"):
+            patch.setattr(os, name, watched(getattr(os, name)))
         run_it(
             tmp_path,
             "sft",
