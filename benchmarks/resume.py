@@ -16,6 +16,7 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: what is forked must have no threads
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
 import multiprocessing
@@ -41,6 +42,7 @@ from tests.training.core.forks import become, import_everything  # noqa: E402
 from tests.training.core.rundirs import make_model, make_run, rankings  # noqa: E402
 from tests.training.core.stages import LOOKS, STAGES  # noqa: E402
 from training.core.checkpoint import checkpoints  # noqa: E402
+from training.core.machine import machine  # noqa: E402
 
 WATCHED_FROM = 3  # the row after which system calls are watched: row 4 and the checkpoint of step 4 follow
 FORK = multiprocessing.get_context("fork")
@@ -75,6 +77,8 @@ def main(names: list[str]) -> int:
         maker = FORK.Process(target=make_models, args=(root,))
         maker.start()
         maker.join()
+        what = machine(1)
+        print(", ".join(f"{name} {what[name]}" for name in ("torch", "transformers", "cpu", "threads")))
         print(f"{'stage':<18}{'steps':>7}{'writes':>8}{'bit-identical':>15}{'seconds':>9}", flush=True)
         with FORK.Pool(os.cpu_count()) as pool:
             for name in names or STAGES:

@@ -57,10 +57,9 @@ def save_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str, kee
     RunError `nan_loss` instead of a checkpoint whose weights are not finite: going on from it could never end well.
     """
     final = folder / f"step-{state.step}"
-    weights = _module_tensors(state.modules)
-    _check_weights(weights, state.step)
+    _check_weights(state)
     moments, groups = _optimizer_tensors(state.optimizer)
-    tensors = {**weights, **moments, **_generator_tensors()}
+    tensors = {**_module_tensors(state.modules), **moments, **_generator_tensors()}
     fields = {"step": state.step, "numbers": state.numbers, "fingerprint": fingerprint, "groups": groups,
               "python_rng": random.getstate(), "numpy_rng": _numpy_state(), "versions": versions()}  # fmt: skip
 
@@ -83,14 +82,15 @@ def save_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str, kee
     return final
 
 
-def _check_weights(weights: Mapping[str, Tensor], step: int) -> None:
-    for name, tensor in weights.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise RunError(
-                "nan_loss",
-                f"After step {step} {name.removeprefix('module/')} is not finite.",
-                "Lower the learning rate, or resume from the last checkpoint with other settings.",
-            )
+def _check_weights(state: TrainingState) -> None:
+    for module in state.modules.values():
+        for name, weights in module.named_parameters():
+            if not bool(torch.isfinite(weights).all()):
+                raise RunError(
+                    "nan_loss",
+                    f"After step {state.step} the weights {name} are not finite.",
+                    "Lower the learning rate, or resume from the last checkpoint with other settings.",
+                )
 
 
 def checkpoints(folder: Path) -> list[Path]:
