@@ -22,7 +22,7 @@ from tests.training.core.attempts import Attempts, checkpoint_differences, run_d
 from tests.training.core.conftest import run_it
 from tests.training.core.faults import Fault
 from tests.training.core.forks import Forks
-from tests.training.core.rundirs import demonstrations, make_run
+from tests.training.core.rundirs import demonstrations, make_run, rankings
 from tests.training.core.stages import LOOKS, STAGES, Stage
 from training.core.__main__ import main
 from training.core.checkpoint import checkpoints
@@ -274,10 +274,9 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_published(
     base: Path, forks: Forks, tmp_path: Path
 ) -> None:
     """The last update spoils them: no loss is computed after it that could tell."""
-    path = make_run(
-        tmp_path, "sft", {**TEST, "save_every": 1}, data={"train": demonstrations(16)}, inputs={"model": base}
-    )
-    assert forks.run("sft", path, Fault("optimizer", 3, when="after", do="spoil")) == 1
+    config = {**PRESETS["test"]["reward"], "save_every": 1}
+    path = make_run(tmp_path, "reward", config, data={"train": rankings(16)}, inputs={"model": base})
+    assert forks.run("reward", path, Fault("optimizer", 3, when="after", do="spoil")) == 1
     assert error_in(tmp_path)["code"] == "nan_loss"
     assert [path.name for path in checkpoints(tmp_path)] == ["step-2", "step-3"]
     assert not (tmp_path / "model").exists()
@@ -332,6 +331,10 @@ def test_from_the_one_before_it_ends_with_the_same_bits(
     flip(tmp_path / "run" / "attempt-1" / "step-4" / "tensors.safetensors")
     attempts = Attempts(tmp_path / "run", STAGES["sft with dropout"], models, {**LOOKS, "save_every": 2})
     attempts.fence = 1
-    assert forks.run("sft", attempts.next()) == 0
+    path = attempts.next()
+    assert [row["step"] for row in read_rows(attempts.path / "metrics.jsonl")] == [0, 1, 2], (
+        "who follows sees no row twice"
+    )
+    assert forks.run("sft", path) == 0
     assert json.loads((attempts.path / "result.json").read_text())["resumed_at"] == 2
     assert run_differences(alone("sft with dropout"), attempts.path) == []
