@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_model, make_run, rankings
 from tests.training.core.stages import LOOKS, STAGES
 from training.core.__main__ import main
+from training.core.run_folder import PUBLISHED
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -94,3 +96,14 @@ def run_it(folder: Path, kind: str, config: dict[str, Any], **options: Any) -> P
     """Run a stage in this process and insist that it ends well."""
     assert main([kind, str(make_run(folder, kind, config, **options))]) == 0
     return folder
+
+
+def told(folder: Path, code: int) -> dict[str, str]:
+    """error.json of a run that ended; insists on exit code 1, a whole story, and on nothing published or half-written."""
+    assert code == 1, (folder / "log.txt").read_text(encoding="utf-8")[-2000:]
+    assert not (folder / "result.json").exists()
+    assert not [path.name for path in folder.iterdir() if path.name in PUBLISHED or path.suffix == ".tmp"]
+    error: dict[str, str] = json.loads((folder / "error.json").read_text(encoding="utf-8"))
+    assert set(error) == {"code", "message", "remedy"}
+    assert all(error.values())
+    return error
