@@ -84,7 +84,11 @@ def _tensor_differences(one: Path, other: Path) -> list[str]:
     return [f"{one.name}: {name}" for name in tensors if not tensors[name].equal(others[name])]
 
 
+# Of an attempt and not of the run. The reward model checks its shared pass on the first batch that an attempt sees.
+OF_AN_ATTEMPT = ("seconds", "resumed_at", "shared_prefix")
+
+
 def _result(folder: Path) -> dict[str, Any]:
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    kept = {name: value for name, value in result.items() if name not in ("seconds", "resumed_at")}
+    kept = {name: value for name, value in result.items() if name not in OF_AN_ATTEMPT}
     return {**kept, "metrics": _without_times(result["metrics"])}

@@ -55,6 +55,10 @@ STAGES: dict[str, Stage] = {
         kind="reward", config={"epochs": 2, "warmup_steps": 2},
         data={"train": rankings(18), "valid": rankings(4)}, samples=False,
     ),
+    "dpo": Stage(
+        kind="dpo", config={"epochs": 2, "warmup_steps": 2, "kl_samples": 4},
+        data={"train": rankings(18), "valid": rankings(4)},
+    ),
     "ppo": Stage(
         kind="ppo",
         config={"iterations": 6, "ema_decay": 0.9, "kl_target": 0.01, "kl_horizon": 50.0, "kl_budget": 50.0, "epochs": 2},

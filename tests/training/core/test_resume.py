@@ -73,7 +73,7 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_nothing_else(
     last = len(checkpoints(whole))
     attempts = Attempts(tmp_path, stage, models, {**LOOKS, "save_every": 4})
     for fault, saved in [
-        (Fault("backward", 0, do="term"), 1),
+        (Fault("optimizer", 0, do="term"), 1),
         (Fault("load", -1, do="int"), None),
         (Fault("generate" if stage.samples else "optimizer", 1, do="int"), 2),
         (Fault("fsync", 4, 3, do="term"), 4),  # the first two are of the rows
