@@ -85,7 +85,9 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_nothing_else(
             [f"step-{saved}"] if saved else []
         ), fault
         left = {path.name for path in attempts.path.iterdir() if not path.name.startswith("step-")}
-        assert left <= {"run.json", "inputs", "log.txt", "metrics.jsonl", "samples.jsonl"}, fault
+        assert left <= {"run.json", "inputs", "log.txt", "metrics.jsonl", "samples.jsonl", "report.json"}, (
+            fault
+        )
     assert forks.run(stage.kind, attempts.next()) == 0
     assert run_differences(whole, attempts.path) == []
 
