@@ -13,8 +13,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from importlib import import_module
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 

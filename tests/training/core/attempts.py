@@ -91,4 +91,5 @@ OF_AN_ATTEMPT = ("seconds", "resumed_at", "shared_prefix")
 def _result(folder: Path) -> dict[str, Any]:
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     kept = {name: value for name, value in result.items() if name not in OF_AN_ATTEMPT}
-    return {**kept, "metrics": _without_times(result["metrics"])}
+    also = {role: _without_times(one["metrics"]) for role, one in result.get("also", {}).items()}
+    return {**kept, "metrics": _without_times(result["metrics"]), "also": also}

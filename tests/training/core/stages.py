@@ -64,4 +64,8 @@ STAGES: dict[str, Stage] = {
         config={"iterations": 6, "ema_decay": 0.9, "kl_target": 0.01, "kl_horizon": 50.0, "kl_budget": 50.0, "epochs": 2},
         data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward"), updates=4,
     ),
+    "rloo": Stage(
+        kind="rloo", config={"iterations": 6, "ema_decay": 0.9, "kl_budget": 50.0, "epochs": 2, "minibatches": 2},
+        data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward"), updates=4,
+    ),
 }  # fmt: skip
