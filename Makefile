@@ -26,6 +26,9 @@ demo: ## A whole round by simulated labelers over the REST API; ends with a tabl
 bench: ## The measured rows: first start, second start, link to first ranking
 	@$(RUN) bench
 
+bench-resume: ## Kill -9 at every step and every write of every stage, resume, compare bit for bit (OPTIONS="ppo" for some)
+	@$(RUN) bench-resume $(OPTIONS)
+
 bench-sampling: ## Bulk sampling against transformers, one table (OPTIONS="--quick" for two minutes)
 	@$(RUN) bench-sampling $(OPTIONS)
 
@@ -38,4 +41,4 @@ schema: ## Write docs/openapi.json and the TypeScript types from the code
 clean: ## Remove what was built here (never the data; `make up` says where that is)
 	@$(RUN) clean
 
-.PHONY: help up link stop test check demo bench bench-sampling fmt schema clean
+.PHONY: help up link stop test check demo bench bench-resume bench-sampling fmt schema clean

@@ -38,6 +38,7 @@ NEEDS = {
     "demo": ("dev", "pages"),
     "bench": ("dev", "pages", "browser"),
     "bench-sampling": ("dev",),
+    "bench-resume": ("dev",),
     "fmt": ("dev", "modules"),
     "schema": ("dev", "modules"),
     "clean": (),

@@ -32,3 +32,4 @@ def test_a_run_ends_in_exactly_one_version(project, asked, ana, queued):
     told = json.loads((attempt_folder(run.pk, 1) / "run.json").read_text())
     assert set(told["inputs"]) == {"model", "dataset"}
     assert "inputs/dataset/train.jsonl" in told["sha256"]
+    assert told["versions"] == run.result["versions"], "what computes is on record before it does"

@@ -2,7 +2,8 @@
 
     python -m training.core pretrain|sft|reward|ppo|rloo|dpo|best_of_n|score RUNDIR/run.json
 
-Leaves 0 with result.json written, 1 with error.json, 130 or 143 after SIGINT or SIGTERM with a checkpoint.
+Leaves 0 with result.json written, 1 with error.json, 130 or 143 after SIGINT or SIGTERM with a checkpoint of the last
+step that was finished. A model stays only where result.json vouches for it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from training.core.errors import RunError, RunInterrupted
-from training.core.run_folder import Run, clear_outcome, leave_with_parent, read_run, write_json
+from training.core.run_folder import (
+    Run,
+    StopFlag,
+    clear_outcome,
+    clear_unfinished,
+    leave_with_parent,
+    read_run,
+    write_json,
+)
 
 STAGES = {
     "pretrain": ("pretrain", "train_pretrain"),
@@ -40,12 +50,16 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # A supervisor keeps what is printed; no bars.
     leave_with_parent()
     path = Path(arguments[1]).resolve()
+    stop = StopFlag()
+    stop.install()
     try:
         clear_outcome(path.parent)
-        run = read_run(path, arguments[0])
-        run.stop.install()
-        write_json(path.parent / "result.json", _train(run))
+        run = read_run(path, arguments[0], stop)
+        found = _train(run)
+        stop.obey()
+        write_json(path.parent / "result.json", {**found, **run.notes})
     except RunInterrupted as stopped:
+        clear_unfinished(path.parent)
         return stopped.exit_code
     except Exception as wrong:  # noqa: BLE001 - the edge of the program: whatever it was, the folder has to tell
         return _failed(path.parent, wrong)
@@ -60,14 +74,16 @@ def _train(run: Run) -> dict[str, Any]:
 
 
 def _failed(folder: Path, wrong: Exception) -> int:
-    traceback.print_exception(wrong)
     error = as_run_error(wrong)
     try:
+        clear_unfinished(folder)  # First: on a full disk it makes the room that error.json needs.
         write_json(
             folder / "error.json", {"code": error.code, "message": error.message, "remedy": error.remedy}
         )
     except OSError:
         print(f"error.json could not be written: {error.code}: {error.message}", file=sys.stderr)
+    with suppress(OSError):  # Standard error may lie on the same full disk.
+        traceback.print_exception(wrong)
     return 1
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from training.core.machine import machine
 from training.core.run_folder import Run, publish_folder, write_json
 
 _TITLES = {
@@ -24,14 +23,8 @@ _TITLES = {
 
 
 def versions() -> dict[str, str]:
-    """What computed the result: bit-for-bit repetition holds for the same versions and threads on the same kind of machine."""
-    found = {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors", "numpy")}
-    return {
-        **found,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "threads": str(torch.get_num_threads()),
-    }
+    """What computed the result: bit-for-bit repetition holds where all of it is the same."""
+    return dict(machine(torch.get_num_threads()))
 
 
 def publish_model(

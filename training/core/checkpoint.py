@@ -2,7 +2,9 @@
 
     step-40.tmp/  tensors.safetensors  state.json  MANIFEST.json (sha256 and size of both)   -> rename ->   step-40/
 
-Tensors are weights, optimizer moments and generator states; state.json is all that is not a tensor. Nothing is pickled.
+Tensors are weights, optimizer moments and generator states; state.json is all that is not a tensor, and what computed it
+(versions, machine, threads). Nothing is pickled. Files are synced before the manifest that vouches for them, the folder
+before it gets its name, and older checkpoints go only when the new one has been read back.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from training.core.cards import versions
 from training.core.errors import RunError
-from training.core.run_folder import fsync_path, publish_folder, sha256_of, write_json
+from training.core.run_folder import fsync_path, manifest_fault, publish_folder, sha256_of, write_json
 
 _NAME = re.compile(r"step-(\d+)")
 
@@ -49,31 +52,45 @@ def own_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def save_checkpoint(folder: Path, state: TrainingState, *, fingerprint: str, keep: int) -> Path:
-    """Write step-<n>/ whole, check it, then delete all but the newest `keep`."""
+    """Write step-<n>/ whole, check it, then delete all but the newest `keep`.
+
+    RunError `nan_loss` instead of a checkpoint whose weights are not finite: going on from it could never end well.
+    """
     final = folder / f"step-{state.step}"
+    _check_weights(state)
     moments, groups = _optimizer_tensors(state.optimizer)
     tensors = {**_module_tensors(state.modules), **moments, **_generator_tensors()}
     fields = {"step": state.step, "numbers": state.numbers, "fingerprint": fingerprint, "groups": groups,
-              "python_rng": random.getstate(), "numpy_rng": _numpy_state()}  # fmt: skip
+              "python_rng": random.getstate(), "numpy_rng": _numpy_state(), "versions": versions()}  # fmt: skip
 
     def write(temporary: Path) -> None:
         save_file(
             {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
             temporary / "tensors.safetensors",
         )
+        fsync_path(temporary / "tensors.safetensors")
         write_json(temporary / "state.json", fields)
-        for path in (temporary / "tensors.safetensors", temporary / "state.json"):
-            fsync_path(path)
         files = {
             p.name: {"sha256": sha256_of(p), "size": p.stat().st_size} for p in sorted(temporary.iterdir())
         }
         write_json(temporary / "MANIFEST.json", {"schema": 1, "step": state.step, "files": files})
+        verify_checkpoint(temporary)
 
     publish_folder(final, write)
-    verify_checkpoint(final)
     for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        _discard(old)
     return final
+
+
+def _check_weights(state: TrainingState) -> None:
+    for module in state.modules.values():
+        for name, weights in module.named_parameters():
+            if not bool(torch.isfinite(weights).all()):
+                raise RunError(
+                    "nan_loss",
+                    f"After step {state.step} the weights {name} are not finite.",
+                    "Lower the learning rate, or resume from the last checkpoint with other settings.",
+                )
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -82,25 +99,30 @@ def checkpoints(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
+def drop_checkpoints(folder: Path, *, after: int) -> None:
+    """Delete the checkpoints after a step, newest first. Their rows are dropped at the same time, and a new one needs the name."""
+    for path in reversed(checkpoints(folder)):
+        if int(path.name.removeprefix("step-")) > after:
+            _discard(path)
+
+
+def _discard(path: Path) -> None:
+    """Delete a checkpoint, its name first: what has the name is whole at every instant."""
+    shutil.rmtree(path.replace(path.with_name(f"{path.name}.old.tmp")))
+
+
 def verify_checkpoint(path: Path) -> None:
     """Compare every file with MANIFEST.json. Raises RunError `checkpoint_damaged`."""
-    try:
-        files = json.loads((path / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
-        good = all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
-    except (OSError, ValueError, KeyError, TypeError) as wrong:
-        raise RunError(
-            "checkpoint_damaged", f"{path.name}: {wrong}", "Resume from an earlier checkpoint."
-        ) from wrong
-    if not good:
-        raise RunError(
-            "checkpoint_damaged",
-            f"{path.name} does not match its manifest.",
-            "Resume from an earlier checkpoint.",
-        )
+    if fault := manifest_fault(path):
+        raise RunError("checkpoint_damaged", f"{path.name}: {fault}.", "Resume from an earlier checkpoint.")
 
 
-def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> None:
-    """Put a checkpoint back into `state` and into the generators of python, numpy and torch."""
+def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> dict[str, list[str | None]]:
+    """Put a checkpoint back into `state` and into the generators of python, numpy and torch.
+
+    Returns what has changed in the machine since, by name: [then, now]. Where anything has, the run is still right but
+    may differ from an uninterrupted one in the last bits.
+    """
     verify_checkpoint(path)
     fields = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if fields["fingerprint"] != fingerprint:
@@ -122,6 +144,12 @@ def load_checkpoint(path: Path, state: TrainingState, *, fingerprint: str) -> No
     if torch.cuda.is_available() and "rng/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng/cuda"])
     state.step, state.numbers = fields["step"], fields["numbers"]
+    then, now = fields.get("versions", {}), versions()
+    return {
+        name: [then.get(name), now.get(name)]
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    }
 
 
 def _module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.core.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from training.core.checkpoint import TrainingState, drop_checkpoints, load_checkpoint, save_checkpoint
 from training.core.config import StageConfig
-from training.core.errors import RunError, RunInterrupted
+from training.core.errors import RunError
 from training.core.report import Reporter
 from training.core.run_folder import Run
 
@@ -204,10 +204,18 @@ def fingerprint(run: Run) -> str:
 
 
 def start(run: Run, state: TrainingState, total_steps: int) -> Reporter:
-    """Go back to the checkpoint where the run names one, and open the metrics at that place."""
+    """Go back to the checkpoint where the run names one, and open the metrics at that place.
+
+    Rows and checkpoints after it are dropped, without a checkpoint to go on from all of them: both are made again.
+    """
     if run.resume_from is None:
+        drop_checkpoints(run.folder, after=-1)
         return Reporter(run.folder, total_steps)
-    load_checkpoint(run.resume_from, state, fingerprint=fingerprint(run))
+    changed = load_checkpoint(run.resume_from, state, fingerprint=fingerprint(run))
+    run.notes["resumed_at"] = state.step
+    if changed:
+        run.notes["resumed_on_another"] = changed
+    drop_checkpoints(run.folder, after=state.step)
     return Reporter(run.folder, total_steps, resumed_at=state.step)
 
 
@@ -216,6 +224,7 @@ def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callabl
 
     A step ends the run early by setting state.numbers["stopped"] to a reason.
     """
+    run.stop.obey()  # Asked while it loaded: there is nothing yet that is not saved.
     row: Numbers = state.numbers.get("last_row", {})
     while state.step < report.total_steps and "stopped" not in state.numbers:
         began = time.perf_counter()
@@ -228,8 +237,8 @@ def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callabl
         if ending or run.stop.signum is not None or state.step % run.config.save_every == 0:
             report.sync()
             save_checkpoint(run.folder, state, fingerprint=fingerprint(run), keep=run.config.keep_checkpoints)
-        if run.stop.signum is not None:
-            raise RunInterrupted(run.stop.signum)
+            # Only here: a signal between the condition and this line waits for the next step and its checkpoint.
+            run.stop.obey()
     return row
 
 

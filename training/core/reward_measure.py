@@ -9,7 +9,7 @@ from typing import Any
 from inference.engine.models import ScalarModel, last_real
 from training.core.config import RewardConfig
 from training.core.data import Dropped, Ranking, read_demonstrations, require_some
-from training.core.loop import Numbers, evaluating, micro_batches, pad
+from training.core.loop import Numbers, check_finite, evaluating, micro_batches, pad
 from training.core.ranking_quality import quality
 from training.core.reward_batches import parts_of
 from training.core.reward_report import Judged, reward_report
@@ -24,6 +24,7 @@ def held_out(
     if not rows:
         return {}
     scores, loss = _scored(model, rows, cfg, shared=shared)
+    check_finite(loss, "reward/valid_loss")
     pairs = [(scores[i], row.ranks) for i, row in enumerate(rows)]
     return {"reward/valid_loss": loss / len(rows), **quality(pairs)}
 

@@ -17,14 +17,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from training.core.config import KINDS, StageConfig, config_from_json
-from training.core.errors import RunError
+from training.core.errors import RunError, RunInterrupted
 
 SCHEMA = 1
+PUBLISHED = ("model", "policy_last")
 DEVICES = ("auto", "cpu", "cuda")
 _TYPES: dict[str, type] = {"kind": str, "run": str, "attempt": int, "seed": int, "config": dict, "device": str,
-                           "inputs": dict, "sha256": dict, "parents": dict}  # fmt: skip
+                           "inputs": dict, "sha256": dict, "parents": dict, "versions": dict}  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"run": "by-hand", "attempt": 1, "seed": 0, "config": {}, "device": "auto", "inputs": {},
-                             "sha256": {}, "parents": {}, "resume_from": None}  # fmt: skip
+                             "sha256": {}, "parents": {}, "versions": {}, "resume_from": None}  # fmt: skip
 
 
 class StopFlag:
@@ -42,10 +43,15 @@ class StopFlag:
             os._exit(128 + signum)  # Asked twice: leave without a checkpoint.
         self.signum = signum
 
+    def obey(self) -> None:
+        """Raise RunInterrupted if a signal came. Called only where nothing would be lost."""
+        if self.signum is not None:
+            raise RunInterrupted(self.signum)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A checked run.json. Paths in `inputs` are absolute and known to exist."""
+    """A checked run.json. Paths in `inputs` are absolute and known to exist; `notes` end up in result.json."""
 
     folder: Path
     kind: str
@@ -59,6 +65,7 @@ class Run:
     parents: Mapping[str, str]
     resume_from: Path | None
     stop: StopFlag = field(default_factory=StopFlag)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def input(self, name: str) -> Path:
         if name not in self.inputs:
@@ -70,7 +77,7 @@ class Run:
         return self.inputs[name]
 
 
-def read_run(path: Path, kind: str | None = None) -> Run:
+def read_run(path: Path, kind: str | None = None, stop: StopFlag | None = None) -> Run:
     """Read and check run.json, its config and the hashes of its inputs. Raises RunError before anything is loaded."""
     folder = path.resolve().parent
     data = {**_DEFAULTS, **_parse(path)}
@@ -89,7 +96,7 @@ def read_run(path: Path, kind: str | None = None) -> Run:
     return Run(
         folder=folder, kind=data["kind"], run=data["run"], attempt=data["attempt"], seed=data["seed"], config=config,
         device=data["device"], inputs=inputs, sha256=data["sha256"], parents=data["parents"],
-        resume_from=_checkpoint(folder, data["resume_from"]),
+        resume_from=_checkpoint(folder, data["resume_from"]), stop=stop or StopFlag(),
     )  # fmt: skip
 
 
@@ -166,6 +173,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def manifest_fault(folder: Path) -> str | None:
+    """What is wrong with a folder that has a MANIFEST.json, in a few words; None where every byte is as it says."""
+    try:
+        files = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
+        for name, entry in files.items():
+            path = folder / Path(name).name
+            if path.stat().st_size != entry["size"]:
+                return f"{name} has {path.stat().st_size} bytes instead of {entry['size']}"
+            if sha256_of(path) != entry["sha256"]:
+                return f"{name} is not what its SHA-256 says"
+    except FileNotFoundError as missing:
+        return f"{Path(missing.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as wrong:
+        return f"MANIFEST.json or a file it names cannot be read: {wrong}"
+    return None if files else "MANIFEST.json names no file"
+
+
 def _check_hash(path: Path, relative: str, expected: object) -> None:
     if not path.is_file():
         raise RunError("input_missing", f"{relative} is not a file.", "List files, not folders, in sha256.")
@@ -200,7 +224,7 @@ def write_json(path: Path, data: object) -> None:
 
 
 def publish_folder(final: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary folder, fsync all of it, and rename it to `final`."""
+    """Let `write` fill a temporary folder, fsync all of it, and rename it to `final`, which must be a new name."""
     temporary = final.with_name(final.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -208,12 +232,6 @@ def publish_folder(final: Path, write: Callable[[Path], None]) -> None:
     for path in sorted(temporary.rglob("*"), reverse=True):
         fsync_path(path)
     fsync_path(temporary)
-    if final.exists():
-        # A new name never collides; a rename onto a folder that is not empty would fail.
-        aside = final.with_name(final.name + ".old")
-        shutil.rmtree(aside, ignore_errors=True)
-        final.rename(aside)
-        shutil.rmtree(aside)
     temporary.rename(final)
     fsync_path(final.parent)
 
@@ -222,8 +240,23 @@ def clear_outcome(folder: Path) -> None:
     """Take away how an earlier try in this folder ended; its checkpoints and metrics stay."""
     for name in ("result.json", "error.json"):
         (folder / name).unlink(missing_ok=True)
-    for name in ("model", "model.tmp", "policy_last", "policy_last.tmp"):
+    clear_unfinished(folder)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Take away what no result vouches for: models, and what was being written when the process died or gave up."""
+    for name in PUBLISHED:
         shutil.rmtree(folder / name, ignore_errors=True)
+    clear_temporaries(folder)
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Take away what was being written when the process died; half a checkpoint is as large as a whole one."""
+    for path in folder.glob("*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def leave_with_parent(variable: str = "PRECEPTOR_HELD_FD") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,9 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
-from training.core.run_folder import sha256_of
-from training.models import Run
-from training.places import run_folder
+from training.core.run_folder import manifest_fault
 from training.runner.follow import CHECKPOINT
 
 log = structlog.get_logger("training.runner")
@@ -31,35 +28,24 @@ class Checkpoint(NamedTuple):
         return f"{self.path.parent.name}/{self.path.name}"
 
 
-def take_checkpoint(run: Run, target: Path) -> Checkpoint | None:
-    """Link the checkpoint to go on from to `target`; None to begin anew. A damaged one is passed over and logged."""
-    if not run.checkpoint:
+def take_checkpoint(attempts: Path, named: str, target: Path) -> Checkpoint | None:
+    """Link a checkpoint of the run's folder `attempts` to `target`: the one that the row names ("attempt-2/step-40"), or
+    the newest whole one before it. A damaged one is passed over and logged with what is wrong. None: begin anew."""
+    if not named:
         return None
-    for found in _candidates(run):
+    for found in _candidates(attempts, named):
+        # Hard links first, then the check: an attempt that still lives may prune its own files at any moment.
         try:
-            # Hard links first, then the check: an attempt that still lives may prune its own files at any moment.
             shutil.copytree(found.path, target, copy_function=_link)
-            if is_whole(target):
-                return found
+            fault = manifest_fault(target)
         except (OSError, shutil.Error) as error:
-            log.warning(
-                "checkpoint_gone", run=str(run.pk), checkpoint=found.label, error=type(error).__name__
-            )
-        else:
-            log.warning("checkpoint_damaged", run=str(run.pk), checkpoint=found.label)
+            fault = f"gone ({type(error).__name__})"
+        if fault is None:
+            return found
+        log.warning("checkpoint_damaged", run=attempts.name, checkpoint=found.label, fault=fault)
         shutil.rmtree(target, ignore_errors=True)
+    log.warning("no_checkpoint_left", run=attempts.name, named=named)
     return None
-
-
-def is_whole(path: Path) -> bool:
-    """Whether every file is what MANIFEST.json says."""
-    try:
-        files = json.loads((path / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
-        return bool(files) and all(
-            sha256_of(path / Path(name).name) == entry["sha256"] for name, entry in files.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
 
 
 def _link(source: str, target: str) -> str:
@@ -70,12 +56,11 @@ def _link(source: str, target: str) -> str:
     return target
 
 
-def _candidates(run: Run) -> Iterator[Checkpoint]:
+def _candidates(attempts: Path, named: str) -> Iterator[Checkpoint]:
     """The one that the row names, then all others from the newest down: whichever is whole leads to the same result."""
-    folder = run_folder(run.pk)
     found = [
         Checkpoint(path, int(step[1]))
-        for path in folder.glob("attempt-*/step-*")
+        for path in attempts.glob("attempt-*/step-*")
         if (step := CHECKPOINT.fullmatch(path.name))
     ]
-    yield from sorted(found, key=lambda one: (one.label == run.checkpoint, one.step), reverse=True)
+    yield from sorted(found, key=lambda one: (one.label == named, one.step), reverse=True)

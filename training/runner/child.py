@@ -108,8 +108,13 @@ class Child:
 def environment(held: int) -> dict[str, str]:
     """All that the child sees of this process's environment."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    threads = kept.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
-    return {**kept, **FIXED, "OMP_NUM_THREADS": threads, "PRECEPTOR_HELD_FD": str(held)}
+    return {**kept, **FIXED, "OMP_NUM_THREADS": str(threads()), "PRECEPTOR_HELD_FD": str(held)}
+
+
+def threads() -> int:
+    """How many a child computes with. Torch takes OMP_NUM_THREADS at its word, and a checkpoint's bits hang on it."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return int(named) if named.isdecimal() and int(named) else os.cpu_count() or 1
 
 
 def keep_log(stream: IO[bytes], path: Path) -> None:

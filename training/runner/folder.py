@@ -14,10 +14,12 @@ from common.storage import StorageError, default_store
 from inference.models import ModelVersion
 from inference.selectors import completions_of
 from training import datasets
-from training.core.run_folder import sha256_of, write_json
+from training.core.machine import machine
+from training.core.run_folder import clear_temporaries, sha256_of, write_json
 from training.models import POLICY_RUNS, Run, RunKind, Snapshot
 from training.places import attempt_folder
 from training.runner.checkpoints import take_checkpoint
+from training.runner.child import threads
 from training.runner.follow import parsed_row
 
 FILES = ("train.jsonl", "valid.jsonl")  # what is held out is never given to a trainer
@@ -63,7 +65,7 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
         folder = inputs / ("pretraining" if run.kind in POLICY_RUNS else "demonstrations")
         hashes |= _write_rows(folder, _lines_of(run.demonstrations), datasets.sft_row)
     ready = AttemptFolder(path)
-    _resume(run, ready)
+    resume(ready, run.checkpoint)
     write_json(
         ready.run_json,
         {
@@ -81,6 +83,7 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
             },
             "sha256": hashes,
             "parents": {role: str(version.pk) for role, version in known.items()},
+            "versions": machine(threads()),
             "resume_from": f"step-{ready.resumed_step}" if ready.resumed_from else None,
         },
     )
@@ -158,9 +161,14 @@ def _write_scored(run: Run, folder: Path) -> dict[str, str]:
     return _write_rows(folder, rows, dict)
 
 
-def _resume(run: Run, ready: AttemptFolder) -> None:
-    """Link the checkpoint, and bring the rows up to it along."""
-    found = take_checkpoint(run, ready.path / "inputs" / "checkpoint")
+def resume(ready: AttemptFolder, named: str) -> None:
+    """Link the checkpoint that the row names, or the newest whole one, and bring the rows up to it along.
+
+    What earlier attempts were writing when they died goes away.
+    """
+    for earlier in ready.path.parent.glob("attempt-*"):
+        clear_temporaries(earlier)
+    found = take_checkpoint(ready.path.parent, named, ready.path / "inputs" / "checkpoint")
     if found is None:
         return
     for name in ("metrics.jsonl", "samples.jsonl"):

@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
+from training.core.run_folder import clear_temporaries
 from training.models import Run
 from training.runner.child import Child, log_tail
 from training.runner.folder import AttemptFolder, InputMissing, prepare
@@ -90,6 +91,7 @@ class Supervisor:
             self._watch(child, folder)
         finally:
             code = child.end()
+            clear_temporaries(folder.path)
         log.info("child_ended", code=code)
         if self.heart.lost.is_set():
             raise Fenced

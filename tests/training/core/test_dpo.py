@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +12,11 @@ import pytest
 import torch
 
 from inference.engine.models import load_policy, random_policy
+from tests.training.core.attempts import run_differences
 from tests.training.core.conftest import run_it
+from tests.training.core.faults import Fault
+from tests.training.core.forks import Forks
 from tests.training.core.rundirs import load_run, make_run, rankings
-from tests.training.core.test_resume import assert_same_run, die_after
 from training.core import dpo
 from training.core.__main__ import main
 from training.core.checkpoint import TrainingState, own_tensors
@@ -195,18 +198,17 @@ def test_token_ids_are_taken_as_they_were_sampled(base: Path, tmp_path: Path) ->
     "config", [{}, {"loss": "plackett_luce", "length_normalize": True}], ids=["pairs", "plackett-luce"]
 )
 def test_a_resumed_run_equals_one_that_never_stopped(
-    config: dict[str, Any], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: dict[str, Any], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Forks
 ) -> None:
     config = {**TEST, "epochs": 2, "warmup_steps": 2, "save_every": 2, "sample_every": 2, **config}
     options: dict[str, Any] = {"data": data_of(), "inputs": {"model": base}}
     whole = run_it(tmp_path / "whole", "dpo", config, **options)
-    with monkeypatch.context() as patch:
-        die_after(5, patch)
-        assert main(["dpo", str(make_run(tmp_path / "broken", "dpo", config, **options))]) == 1
+    path = make_run(tmp_path / "broken", "dpo", config, **options)
+    assert forks.run("dpo", path, Fault("row", 5, when="after")) == -signal.SIGKILL
     with monkeypatch.context() as patch:
         patch.setattr(dpo, "fill", lambda *_: pytest.fail("the reference was read again"))
         run_it(tmp_path / "broken", "dpo", config, **options, resume_from="step-4")
-    assert_same_run(whole, tmp_path / "broken")
+    assert run_differences(whole, tmp_path / "broken") == []
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-import os
-import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inference.engine.models import load_scalar, save_scalar
+from inference.engine.models import load_policy, load_scalar, save_policy, save_scalar
 from inference.engine.tokenizer import train_tokenizer
-from tests.training.core.conftest import run_it
+from tests.training.core.conftest import run_it, told
+from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_run, prompts, rankings, write_rows
-from training.core import sft
-from training.core.__main__ import main
+from tests.training.core.stages import STAGES
 from training.core.config import PRESETS
 
 ROOT = Path(__file__).parents[3]
 TEST = PRESETS["test"]
+Error = Callable[..., dict[str, str]]
 
 
-def error_of(folder: Path, kind: str, config: dict[str, Any] | None = None, **options: Any) -> dict[str, str]:
-    """Run, insist on exit code 1 and on nothing published, and return error.json."""
-    assert main([kind, str(make_run(folder, kind, TEST[kind] if config is None else config, **options))]) == 1
-    assert not (folder / "result.json").exists()
-    assert not (folder / "model").exists()
-    error: dict[str, str] = json.loads((folder / "error.json").read_text(encoding="utf-8"))
-    assert set(error) == {"code", "message", "remedy"}
-    assert all(error.values())
-    return error
+@pytest.fixture
+def error_of(forks: Forks) -> Error:
+    """`error_of(folder, kind, config, data=..., inputs=...)` runs and returns error.json."""
+
+    def run(folder: Path, kind: str, config: dict[str, Any] | None = None, **options: Any) -> dict[str, str]:
+        path = make_run(folder, kind, TEST[kind] if config is None else config, **options)
+        return told(folder, forks.run(kind, path))
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -51,29 +53,34 @@ def error_of(folder: Path, kind: str, config: dict[str, Any] | None = None, **op
         ({"config": []}, "config"),
     ],
 )
-def test_a_bad_run_json_names_the_field(fields: dict[str, Any], word: str, tmp_path: Path) -> None:
+def test_a_bad_run_json_names_the_field(
+    fields: dict[str, Any], word: str, tmp_path: Path, forks: Forks
+) -> None:
     path = make_run(tmp_path, "sft", TEST["sft"])
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}), encoding="utf-8")
-    assert main(["sft", str(path)]) == 1
-    error = json.loads((tmp_path / "error.json").read_text(encoding="utf-8"))
+    error = told(tmp_path, forks.run("sft", path))
     assert error["code"] == "bad_run"
     assert word in error["message"]
 
 
+@pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize(
-    "config", [{"learning_rate": 1}, {"lr": 2.0}, {"lr": "fast"}, {"epochs": True}, {"epochs": None}]
+    "config", [{"learning_rate": 1}, {"lr": 1e6}, {"lr": "fast"}, {"lr": True}, {"lr": None}]
 )
-def test_a_bad_config_names_the_setting(config: dict[str, Any], tmp_path: Path) -> None:
-    error = error_of(tmp_path, "sft", config)
+def test_a_bad_config_names_the_setting(
+    config: dict[str, Any], name: str, tmp_path: Path, error_of: Error
+) -> None:
+    error = error_of(tmp_path, STAGES[name].kind, config)
     assert error["code"] == "bad_config"
     assert next(iter(config)) in error["message"]
+    assert "Remedy" in error["message"]
 
 
-def test_a_missing_input(tmp_path: Path) -> None:
+def test_a_missing_input(tmp_path: Path, error_of: Error) -> None:
     assert error_of(tmp_path, "sft", inputs={"model": tmp_path / "nowhere"})["code"] == "input_missing"
 
 
-def test_an_input_that_changed_since_the_run_was_made(base: Path, tmp_path: Path) -> None:
+def test_an_input_that_changed_since_the_run_was_made(base: Path, tmp_path: Path, error_of: Error) -> None:
     data = {"train": demonstrations(4)}
     make_run(tmp_path, "sft", TEST["sft"], data=data, inputs={"model": base})
     good = hashlib.sha256((tmp_path / "inputs/dataset/train.jsonl").read_bytes()).hexdigest()
@@ -92,13 +99,29 @@ def test_an_input_that_changed_since_the_run_was_made(base: Path, tmp_path: Path
     assert "inputs/dataset/train.jsonl" in error["message"]
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "ppo", "pretrain"])
-def test_an_empty_dataset(kind: str, base: Path, reward_model: Path, tmp_path: Path) -> None:
-    error = error_of(tmp_path, kind, data={"train": []}, inputs={"model": base, "reward": reward_model})
+@pytest.mark.parametrize("name", STAGES)
+def test_weights_that_changed_since_the_run_was_made(
+    name: str, models: dict[str, Path], tmp_path: Path, forks: Forks
+) -> None:
+    stage = STAGES[name]
+    for role in stage.inputs:
+        changed = f"inputs/{role}/model.safetensors"
+        path = stage.write(tmp_path, models, {}, sha256={changed: "0" * 64})
+        error = told(tmp_path, forks.run(stage.kind, path))
+        assert error["code"] == "input_changed"
+        assert changed in error["message"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_empty_dataset(name: str, models: dict[str, Path], tmp_path: Path, forks: Forks) -> None:
+    stage = replace(STAGES[name], data={"train": []}, texts={})
+    error = told(tmp_path, forks.run(stage.kind, stage.write(tmp_path, models, {})))
     assert error["code"] == "empty_dataset"
 
 
-def test_rankings_that_are_all_tied_are_counted_in_the_message(base: Path, tmp_path: Path) -> None:
+def test_rankings_that_are_all_tied_are_counted_in_the_message(
+    base: Path, tmp_path: Path, error_of: Error
+) -> None:
     rows = rankings(3)
     for row in rows:
         row["ranks"] = dict.fromkeys(row["ranks"], 1)
@@ -123,8 +146,24 @@ def test_what_is_dropped_is_counted_in_the_result(base: Path, tmp_path: Path) ->
     assert result["rankings"] == 6
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("sft with dropout", "too_long"), ("reward", "answers_too_long"), ("ppo", "prompts_too_long")],
+)
+def test_nothing_that_fits_into_the_context_is_an_error_that_counts(
+    name: str, reason: str, models: dict[str, Path], tmp_path: Path, forks: Forks
+) -> None:
+    rows = copy.deepcopy(STAGES[name].data["train"])
+    for row in rows:
+        (row["messages"] if "messages" in row else row["prompt"])[0]["content"] = "word " * 300
+    stage = replace(STAGES[name], data={"train": rows})
+    error = told(tmp_path, forks.run(stage.kind, stage.write(tmp_path, models, {})))
+    assert error["code"] == "empty_dataset"
+    assert f"{reason}: " in error["message"]
+
+
 def test_long_prompts_are_dropped_and_counted_and_all_of_them_is_an_error(
-    base: Path, reward_model: Path, tmp_path: Path
+    base: Path, reward_model: Path, tmp_path: Path, error_of: Error
 ) -> None:
     long = {"id": "long", "prompt": [{"role": "user", "content": "word " * 300}]}
     inputs = {"model": base, "reward": reward_model}
@@ -139,113 +178,82 @@ def test_long_prompts_are_dropped_and_counted_and_all_of_them_is_an_error(
     "row",
     ['{"id": "1"}', "[]", "{", '{"id": "1", "messages": [{"role": "user"}]}', '{"id": "1", "messages": [{"role": "wizard", "content": "x"}, {"role": "assistant", "content": "y"}]}'],
 )  # fmt: skip
-def test_a_malformed_row_is_named_by_file_and_line(row: str, base: Path, tmp_path: Path) -> None:
+def test_a_malformed_row_is_named_by_file_and_line(
+    row: str, base: Path, tmp_path: Path, forks: Forks
+) -> None:
     path = make_run(tmp_path, "sft", TEST["sft"], data={"train": demonstrations(2)}, inputs={"model": base})
     with (tmp_path / "inputs/dataset/train.jsonl").open("a") as file:
         file.write(row + "\n")
-    assert main(["sft", str(path)]) == 1
-    error = json.loads((tmp_path / "error.json").read_text())
+    error = told(tmp_path, forks.run("sft", path))
     assert error["code"] == "bad_dataset"
     assert "train.jsonl line 3" in error["message"]
 
 
-def test_token_ids_outside_the_vocabulary(base: Path, tmp_path: Path) -> None:
+def test_token_ids_outside_the_vocabulary(base: Path, tmp_path: Path, error_of: Error) -> None:
     rows = rankings(2)
     rows[1]["responses"][0]["token_ids"] = [5, 99_999]
     assert error_of(tmp_path, "reward", data={"train": rows}, inputs={"model": base})["code"] == "bad_dataset"
 
 
-def test_policy_and_reward_model_of_different_tokenizers(
-    base: Path, reward_model: Path, tmp_path: Path
+def test_models_of_different_tokenizers(
+    base: Path, reward_model: Path, tmp_path: Path, error_of: Error
 ) -> None:
-    model, _ = load_scalar(reward_model)
-    save_scalar(model, train_tokenizer(["quite other words, these zebras"], 300), tmp_path / "other")
-    error = error_of(
-        tmp_path / "run",
-        "ppo",
-        data={"train": prompts(4)},
-        inputs={"model": base, "reward": tmp_path / "other"},
-    )
-    assert error["code"] == "tokenizer_mismatch"
+    words = train_tokenizer(["quite other words, these zebras"], 300)
+    policy, _ = load_policy(base)
+    save_policy(policy, words, tmp_path / "models" / "reference")
+    reward, _ = load_scalar(reward_model)
+    save_scalar(reward, words, tmp_path / "models" / "reward")
+    inputs = {"model": base, "reward": reward_model}
+    for role in ("reference", "reward"):
+        other = {**inputs, role: tmp_path / "models" / role}
+        error = error_of(tmp_path / role, "ppo", data={"train": prompts(4)}, inputs=other)
+        assert error["code"] == "tokenizer_mismatch"
+        assert role in error["message"]
 
 
-def test_a_policy_is_no_reward_model(base: Path, tmp_path: Path) -> None:
+def test_a_policy_is_no_reward_model(base: Path, tmp_path: Path, error_of: Error) -> None:
     error = error_of(tmp_path, "ppo", data={"train": prompts(4)}, inputs={"model": base, "reward": base})
     assert error["code"] == "bad_model"
 
 
-def test_a_model_folder_with_code_in_it_is_not_loaded(base: Path, tmp_path: Path) -> None:
-    shutil.copytree(base, tmp_path / "evil")
-    (tmp_path / "evil" / "modeling.py").write_text("raise SystemExit", encoding="utf-8")
-    error = error_of(
-        tmp_path / "run", "sft", data={"train": demonstrations(2)}, inputs={"model": tmp_path / "evil"}
-    )
-    assert error["code"] == "bad_model"
+def add_code(folder: Path) -> None:
+    (folder / "modeling.py").write_text("raise SystemExit", encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "ppo"])
-def test_numbers_that_are_none_stop_the_run(
-    kind: str, base: Path, reward_model: Path, tmp_path: Path
+def add_pickle(folder: Path) -> None:
+    """Weights as torch.save makes them, beside the safe ones or in their place."""
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def ask_for_code(name: str) -> Callable[[Path], None]:
+    def add(folder: Path) -> None:
+        config = json.loads((folder / name).read_text(encoding="utf-8"))
+        config["auto_map"] = {"AutoModelForCausalLM": "modeling.Evil"}
+        (folder / name).write_text(json.dumps(config), encoding="utf-8")
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (add_code, "modeling.py"), (add_pickle, "pytorch_model.bin"), (ask_for_code("config.json"), "auto_map"),
+        (ask_for_code("tokenizer_config.json"), "auto_map"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if stage.inputs])
+def test_a_model_folder_that_could_run_code_is_not_loaded(
+    spoil: Callable[[Path], None], word: str, name: str, models: dict[str, Path], tmp_path: Path, forks: Forks
 ) -> None:
-    data = {"sft": demonstrations(16), "reward": rankings(16), "ppo": prompts(4)}[kind]
-    hot_policy, hot_reward = (
-        poisoned_copy(base, tmp_path / "policy"),
-        poisoned_copy(reward_model, tmp_path / "reward"),
-    )
-    inputs = {"model": base if kind == "ppo" else hot_policy, "reward": hot_reward}
-    assert error_of(tmp_path / "run", kind, data={"train": data}, inputs=inputs)["code"] == "nan_loss"
-
-
-def poison(folder: Path) -> None:
-    """Weights so large that the network overflows to inf and NaN."""
-    from safetensors.torch import load_file, save_file
-
-    path = folder / "model.safetensors"
-    tensors = load_file(path)
-    name = next(n for n in tensors if n.endswith("ln_f.weight"))
-    tensors[name] = tensors[name] * float("inf")
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
-def poisoned_copy(source: Path, target: Path) -> Path:
-    shutil.copytree(source, target)
-    poison(target)
-    return target
-
-
-def test_the_last_good_checkpoint_stays_when_training_diverges(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The loss is fine for two steps and overflows in the third, as a rate that is too high makes it."""
-    calls = iter(range(1000))
-    real = sft.rows_nll
-    config = {**TEST["sft"], "save_every": 1, "keep_checkpoints": 10}
-    with monkeypatch.context() as patch:
-        patch.setattr(sft, "rows_nll", lambda *a: real(*a) * (1.0 if next(calls) < 2 else float("inf")))
-        error = error_of(tmp_path, "sft", config, data={"train": demonstrations(16)}, inputs={"model": base})
-    assert error["code"] == "nan_loss"
-    assert sorted(p.name for p in tmp_path.glob("step-*")) == ["step-1", "step-2"]
-    run_it(
-        tmp_path,
-        "sft",
-        config,
-        data={"train": demonstrations(16)},
-        inputs={"model": base},
-        resume_from="step-2",
-    )
-
-
-def test_a_full_disk_is_told_and_nothing_is_published(base: Path, tmp_path: Path) -> None:
-    """A real limit on a real child: files may not grow past 60 kB, so the first checkpoint can't be written."""
-    path = make_run(tmp_path, "sft", TEST["sft"], data={"train": demonstrations(8)}, inputs={"model": base})
-    child = subprocess.run(
-        [sys.executable, "-m", "training.core", "sft", str(path)], cwd=ROOT, check=False, capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
-    )  # fmt: skip
-    assert child.returncode == 1, child.stderr[-2000:]
-    assert json.loads((tmp_path / "error.json").read_text())["code"] == "disk_full"
-    assert not (tmp_path / "model").exists()
-    assert not list(tmp_path.glob("step-*/MANIFEST.json"))
+    stage = STAGES[name]
+    for role in stage.inputs:
+        evil = shutil.copytree(models[role], tmp_path / role / "evil")
+        spoil(evil)
+        path = stage.write(tmp_path / role / "run", {**models, role: evil}, {})
+        error = told(path.parent, forks.run(stage.kind, path))
+        assert error["code"] == "bad_model"
+        assert word in error["message"]
+        assert role in error["message"]
 
 
 def test_a_bad_run_is_told_without_loading_torch(tmp_path: Path) -> None:
@@ -265,7 +273,9 @@ def test_the_command_line_explains_itself() -> None:
     assert "python -m training.core" in child.stderr
 
 
-def test_an_earlier_outcome_in_the_folder_does_not_survive_a_new_start(base: Path, tmp_path: Path) -> None:
+def test_an_earlier_outcome_in_the_folder_does_not_survive_a_new_start(
+    base: Path, tmp_path: Path, error_of: Error
+) -> None:
     (tmp_path / "model").mkdir()
     write_rows(tmp_path / "result.json", [{}])
     error_of(tmp_path, "sft", {"lr": 7.0}, data={"train": demonstrations(2)}, inputs={"model": base})

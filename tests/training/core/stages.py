@@ -1,0 +1,71 @@
+"""One small run of every stage that trains, for the tests that kill, stop or starve it; a new stage is one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.training.core.rundirs import demonstrations, make_run, prompts, rankings
+from training.core.config import PRESETS
+
+Rows = list[dict[str, Any]]
+LOOKS = {"sample_every": 2, "eval_every": 3}
+TEXT = "The sea is grey today. The sky is blue. A small dog found a friend in the rain. " * 60
+DIALOGUES: Rows = [{"id": row["id"], "messages": row["messages"]} for row in demonstrations(10)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a stage is run with. It takes at least 6 steps."""
+
+    kind: str
+    config: dict[str, Any]
+    data: dict[str, Rows]
+    inputs: tuple[str, ...] = ("model",)  # of the models that a test has by these names
+    texts: dict[str, str] = field(default_factory=dict)
+    updates: int = 1  # optimizer steps a step
+    samples: bool = True  # whether it writes answers while it trains
+
+    def write(
+        self, folder: Path, models: Mapping[str, Path], config: Mapping[str, Any], **fields: Any
+    ) -> Path:
+        """Make a run folder; returns the path of its run.json."""
+        for name, text in self.texts.items():
+            path = folder / "inputs" / "dataset" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        whole = {**PRESETS["test"][self.kind], **self.config, **config}
+        return make_run(
+            folder, self.kind, whole, data=self.data, inputs={n: models[n] for n in self.inputs}, **fields
+        )
+
+
+STAGES: dict[str, Stage] = {
+    "pretrain": Stage(
+        kind="pretrain", config={"steps": 8}, data={"train": DIALOGUES, "valid": DIALOGUES[:3]}, inputs=(),
+        texts={"text.txt": TEXT},
+    ),
+    "sft with dropout": Stage(
+        kind="sft", config={"epochs": 2, "dropout": 0.2, "lr_schedule": "cosine", "warmup_steps": 2},
+        data={"train": demonstrations(18), "valid": demonstrations(4)},
+    ),
+    "reward": Stage(
+        kind="reward", config={"epochs": 2, "warmup_steps": 2},
+        data={"train": rankings(18), "valid": rankings(4)}, samples=False,
+    ),
+    "dpo": Stage(
+        kind="dpo", config={"epochs": 2, "warmup_steps": 2, "kl_samples": 4},
+        data={"train": rankings(18), "valid": rankings(4)},
+    ),
+    "ppo": Stage(
+        kind="ppo",
+        config={"iterations": 6, "ema_decay": 0.9, "kl_target": 0.01, "kl_horizon": 50.0, "kl_budget": 50.0, "epochs": 2},
+        data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward"), updates=4,
+    ),
+    "rloo": Stage(
+        kind="rloo", config={"iterations": 6, "ema_decay": 0.9, "kl_budget": 50.0, "epochs": 2, "minibatches": 2},
+        data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward"), updates=4,
+    ),
+}  # fmt: skip
