@@ -16,9 +16,8 @@ from django.db.models.functions import Now
 
 from accounts.events import record
 from common.errors import DomainError
-from common.storage import default_store
 from inference.models import ModelVersion, VersionKind
-from inference.services import register_version
+from inference.services import register_version, store_version
 from inference.services.registry import VersionNameTaken
 from training.models import Attempt, Metric, Run, RunKind, Score
 from training.services.runs import MAX_TRIES, announce, give_back
@@ -76,6 +75,15 @@ class Outcome:
     model: Path | None = None
     raw: Published | None = None
     scores: Sequence[ScoreRow] = field(default_factory=tuple)
+
+    def published(self) -> dict[str, Published]:
+        """The folders that become versions, by the run's field."""
+        found = {}
+        if self.model is not None:
+            found["produced"] = Published(folder=self.model, metrics=self.result.get("metrics") or {})
+        if self.raw is not None:
+            found["produced_raw"] = self.raw
+        return found
 
 
 @transaction.atomic
@@ -154,14 +162,13 @@ def finish_run(*, run_id: UUID, fence: int, outcome: Outcome) -> Run:
     run = Run.objects.select_related("project", "round", "model", "reference", "reward", "snapshot").get(
         pk=run_id
     )
-    if outcome.raw is not None:
-        # Copied ahead: by the time `_finish` comes to it, a transaction is open.
-        default_store().put_folder(outcome.raw.folder)
+    # Copied ahead: gigabytes, and in `_finish` a transaction is open.
+    made = {role: (one, store_version(one.folder)) for role, one in outcome.published().items()}
     name, root = "", _root_name(run.model)
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         name = f"{root}-{PRODUCES.get(RunKind(run.kind), run.kind)}-{_place(run)}{suffix}"
         try:
-            return _finish(run, fence, outcome, name)
+            return _finish(run, fence, outcome, made, name)
         except VersionNameTaken:
             continue
     raise VersionNameTaken(f"{name}: no free name is left for what this run made.")
@@ -207,15 +214,11 @@ def note_fenced(*, run_id: UUID, fence: int) -> None:
 
 
 @transaction.atomic
-def _finish(run: Run, fence: int, outcome: Outcome, name: str) -> Run:
-    version = raw = None
-    if outcome.model is not None:
-        version = _register(
-            run, Published(folder=outcome.model, metrics=outcome.result.get("metrics") or {}), name
-        )
-    if outcome.raw is not None:
-        raw = _register(run, outcome.raw, f"{name}-raw")
-    made = {"produced": version, "produced_raw": raw}
+def _finish(
+    run: Run, fence: int, outcome: Outcome, stored: Mapping[str, tuple[Published, str]], name: str
+) -> Run:
+    names = {"produced": name, "produced_raw": f"{name}-raw"}
+    made = {role: _register(run, one, digest, names[role]) for role, (one, digest) in stored.items()}
     held = _mine(run.pk, fence).filter(cancel_requested_at__isnull=True)
     ended = {"progress": 1.0, "eta_seconds": None, "ended_at": Now(), "lease_until": None}
     if not held.update(state=RunState.SUCCEEDED, result=dict(outcome.result), **made, **ended):
@@ -228,13 +231,13 @@ def _finish(run: Run, fence: int, outcome: Outcome, name: str) -> Run:
         batch_size=500,
     )
     _end_attempt(run.pk, fence, AttemptState.SUCCEEDED, "")
-    _told(run.pk, "run.succeeded", fence=fence, version=str(version.pk) if version else None)
+    _told(run.pk, "run.succeeded", fence=fence, version=str(made["produced"].pk) if made else None)
     run.refresh_from_db()
     return run
 
 
-def _register(run: Run, published: Published, name: str) -> ModelVersion:
-    """The version. Its folder is copied before the first statement, so no transaction is open meanwhile."""
+def _register(run: Run, published: Published, digest: str, name: str) -> ModelVersion:
+    """The version, whose folder is in the store already."""
     parents = {"model": run.model, "reference": run.reference, "reward": run.reward}
     known = {role: version for role, version in parents.items() if version is not None}
     synthetic = any(version.is_synthetic for version in known.values())
@@ -242,6 +245,7 @@ def _register(run: Run, published: Published, name: str) -> ModelVersion:
         project=run.project,
         kind=PRODUCES[RunKind(run.kind)],
         folder=published.folder,
+        digest=digest,
         name=name,
         parents=known,
         metrics=published.metrics,
