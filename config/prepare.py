@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from config.steps import StepFailed, Steps, run
@@ -107,7 +107,7 @@ class Checkout:
             with self.steps.step("Virtual environment"):
                 self._make_venv()
         with self.steps.step("Python packages"):
-            Installer(self.python).install(requirements(EXTRAS[level]))
+            Installer(self.python, self.steps.say).install(requirements(EXTRAS[level]))
         stamps[level].write()
 
     def _make_venv(self) -> None:
@@ -145,8 +145,9 @@ def requirements(extras: Iterable[str]) -> list[str]:
 class Installer:
     """uv if it can be had (ten times faster), else pip; torch for the CPU where no GPU is."""
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, say: Callable[[str], None]) -> None:
         self.python = python
+        self.say = say
         self.uv = python.with_name("uv")
 
     def install(self, wanted: list[str]) -> None:
@@ -155,16 +156,19 @@ class Installer:
         bridge = self._pip_settings()
         if self._have_uv():
             command: list[str | Path] = [self.uv, "pip", "install", "-q", "--python", self.python, *what]
-            for further in self._ways(bridge.get("UV_FIND_LINKS", os.environ.get("UV_FIND_LINKS", ""))):
+            for further, otherwise in self._ways(
+                bridge.get("UV_FIND_LINKS", os.environ.get("UV_FIND_LINKS", ""))
+            ):
                 try:
                     self._call([*command, *further], **bridge)
-                except StepFailed:
+                except StepFailed as failed:
+                    self.say(f"  ! uv {' '.join(further)}: {_last_line(failed)}\n    Now with {otherwise}")
                     continue
                 return
         self._call([self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *what])
 
-    def _ways(self, links: str) -> list[list[str]]:
-        """Options of uv to try in turn.
+    def _ways(self, links: str) -> list[tuple[list[str], str]]:
+        """Options of uv to try in turn, each with a word on what comes if it fails.
 
         PyPI's torch for Linux brings 2.7 GB of CUDA; PyTorch's own index has the small one, but may be out of
         reach. A network that inspects traffic has its certificate in the system's store, where uv looks if told.
@@ -174,7 +178,9 @@ class Installer:
             tag in wheel.name for link in links.split(",") for wheel in Path(link).glob("torch-*.whl")
         )
         backend = "auto" if shutil.which("nvidia-smi") else "cpu"
-        return [*([] if has_torch else [[f"--torch-backend={backend}"]]), [], ["--system-certs"]]
+        index = "the package index's torch, which brings 2.7 GB of CUDA on Linux"
+        small = [] if has_torch else [([f"--torch-backend={backend}"], index)]
+        return [*small, ([], "the system's certificates"), (["--system-certs"], "pip, which is slower")]
 
     def _have_uv(self) -> bool:
         if self.uv.exists():
@@ -231,6 +237,10 @@ class Stamp:
     def write(self) -> None:
         """Say that it was made now."""
         self.place.write_text(self.digest)
+
+
+def _last_line(failed: StepFailed) -> str:
+    return (str(failed).strip().splitlines() or [""])[-1].strip()[:200]
 
 
 def _files(root: Path, names: Iterable[str]) -> list[Path]:

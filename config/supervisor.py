@@ -16,6 +16,8 @@ from config.services.system import is_alive, wait_until
 
 LONGEST_PAUSE = 30.0
 STEADY_AFTER = 60.0
+# A run's child has 20 s for its last checkpoint, and its supervisor some for writing that down.
+GRACE_SECONDS = 25.0
 LOG_BYTES = 10 * 1024 * 1024
 PR_SET_PDEATHSIG = 1
 
@@ -78,7 +80,7 @@ class Supervisor:
             elif process.child is None and now >= process.due:
                 self._launch(process)
 
-    def stop(self, *, grace: float = 10.0) -> None:
+    def stop(self, *, grace: float = GRACE_SECONDS) -> None:
         """TERM, then QUIT (Celery's quick way out), then KILL for whole process groups."""
         groups = [process.child.pid for process in self.processes if process.child is not None]
         end_groups(groups, grace=grace, reap=self._reap)

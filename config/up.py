@@ -79,7 +79,7 @@ def stop() -> None:
     known = running(place)
     if known is not None:
         os.kill(int(known["pid"]), signal.SIGTERM)
-        wait_until(lambda: running(place) is None, seconds=40, step=0.1)
+        wait_until(lambda: running(place) is None, seconds=60, step=0.1)
     stop_services(place)
     print("Stopped." if known else "Nothing of it ran.")
 
@@ -90,7 +90,9 @@ def stop() -> None:
 @contextmanager
 def the_only_one(place: Home) -> Iterator[TextIO | None]:
     """Hold the installation's lock; None if another process holds it. The kernel frees it, however we end."""
-    with (place.run / "up.json").open("a+") as register:
+    with place.usable():
+        register = (place.run / "up.json").open("a+")
+    with register:
         try:
             fcntl.flock(register, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,11 +105,13 @@ def the_only_one(place: Home) -> Iterator[TextIO | None]:
 
 
 def running(place: Home) -> dict[str, str] | None:
-    """What the running `make up` wrote about itself; None if none runs."""
+    """What the running `make up` wrote about itself; None if none runs. Raises ServiceError."""
     path = place.run / "up.json"
-    if not path.exists():
-        return None
-    with path.open("r+") as register:
+    with place.usable():
+        if not path.exists():
+            return None
+        register = path.open("r+")
+    with register:
         try:
             fcntl.flock(register, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from config.prepare import FRONTEND, ROOT, VENV
+from config.services.system import ServiceError
 
 
 def replace(*command: str) -> None:
@@ -32,7 +33,10 @@ def main(verb: str, options: list[str]) -> None:
     if verb in ("up", "link", "stop"):
         from config import up
 
-        {"up": up.up, "link": up.link, "stop": up.stop}[verb]()
+        try:
+            {"up": up.up, "link": up.link, "stop": up.stop}[verb]()
+        except ServiceError as error:
+            sys.exit(f"\n{error}")
     elif verb == "test":
         sys.exit(test(options))
     elif verb in ("check", "fmt", "schema"):

@@ -12,8 +12,15 @@ class JobState(TextChoices):
 
 
 JOB_MOVES: dict[str, set[str]] = {
-    JobState.QUEUED: {JobState.RUNNING, JobState.FAILED, JobState.CANCELLED},
-    JobState.RUNNING: {JobState.QUEUED, JobState.DONE, JobState.FAILED, JobState.CANCELLED},
+    JobState.QUEUED: {JobState.RUNNING, JobState.CANCELLED},
+    # Running again: another sampler takes over where the lease is over.
+    JobState.RUNNING: {
+        JobState.RUNNING,
+        JobState.QUEUED,
+        JobState.DONE,
+        JobState.FAILED,
+        JobState.CANCELLED,
+    },
 }
 
 

@@ -20,7 +20,6 @@ class TaskState(TextChoices):
 
 TASK_MOVES: dict[str, set[str]] = {
     TaskState.OPEN: {TaskState.COMPLETE, TaskState.WITHDRAWN},
-    TaskState.WITHDRAWN: {TaskState.OPEN},
 }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from common.errors import FieldError, InvalidInput
-from common.storage import default_store
+from common.errors import DomainError, FieldError, InvalidInput
+from common.storage import StorageError, default_store
 from labeling import formats
 from labeling.models import Split
 from training.datasets import read_lines
@@ -30,6 +30,16 @@ class FormatNotAvailable(InvalidInput):
     """The snapshot's kind has no such format."""
 
     code = "format_not_available"
+
+
+class SnapshotChanged(DomainError):
+    """The stored rows are not those that were frozen."""
+
+    code = "snapshot_changed"
+    message = (
+        "What the store has of this snapshot is not what was frozen. Ask whoever runs this site to restore the store "
+        "from a backup, then export again."
+    )
 
 
 class Export:
@@ -59,18 +69,30 @@ class Export:
         return f'"{hashlib.sha256(text.encode()).hexdigest()}"'
 
     def blocks(self) -> Iterator[bytes]:
-        """The file, some hundred lines at a time, so that memory stays flat however long it is."""
-        lines = self._lines()
-        while block := b"".join(islice(lines, LINES_AT_ONCE)):
-            yield block
+        """The file, some hundred lines at a time, so that memory stays flat however long it is.
 
-    def _lines(self) -> Iterator[bytes]:
-        folder: Path = default_store().open(self.snapshot.digest)
+        Every byte is checked at the call, before the first block: each row says whose content it is.
+        Raises SnapshotChanged.
+        """
+        store = default_store()
+        try:
+            store.verify(self.snapshot.digest)
+            folder = store.open(self.snapshot.digest)
+        except (StorageError, OSError) as error:
+            raise SnapshotChanged from error
+        return _blocks(self._lines(folder))
+
+    def _lines(self, folder: Path) -> Iterator[bytes]:
         mark = f"sha256:{self.snapshot.content_sha256}"
         for split in [self.split] if self.split else Split.values:
             for record in read_lines(folder / f"{split}.jsonl"):
                 for row in self.convert(record):
                     yield orjson.dumps({**row, "snapshot": mark}) + b"\n"
+
+
+def _blocks(lines: Iterator[bytes]) -> Iterator[bytes]:
+    while block := b"".join(islice(lines, LINES_AT_ONCE)):
+        yield block
 
 
 def formats_of(kind: str) -> list[str]:

@@ -56,8 +56,15 @@ class RunState(TextChoices):
 
 
 RUN_MOVES: dict[str, set[str]] = {
-    RunState.QUEUED: {RunState.RUNNING, RunState.CANCELLED, RunState.FAILED},
-    RunState.RUNNING: {RunState.QUEUED, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED},
+    RunState.QUEUED: {RunState.RUNNING, RunState.CANCELLED},
+    # Running again: another supervisor takes over where the lease is over.
+    RunState.RUNNING: {
+        RunState.RUNNING,
+        RunState.QUEUED,
+        RunState.SUCCEEDED,
+        RunState.FAILED,
+        RunState.CANCELLED,
+    },
     RunState.FAILED: {RunState.QUEUED},  # retry, from the last good checkpoint
     RunState.CANCELLED: {RunState.QUEUED},
 }

@@ -1,9 +1,8 @@
 """Start, stop or describe the embedded services: `python -m config.services up|down|env`."""
 
-import os
 import sys
 
-from config.services.embedded import start, stop
+from config.services.embedded import given, start, stop
 from config.services.paths import home
 from config.services.system import ServiceError
 
@@ -17,8 +16,9 @@ def main(verb: str) -> None:
         stop(place)
     if verb in ("up", "env"):
         print(f"export PRECEPTOR_HOME={place.path}")
-        print(f"export DATABASE_URL='{os.environ.get('DATABASE_URL') or place.database_url}'")
-        print(f"export REDIS_URL='{os.environ.get('REDIS_URL') or place.redis_url}'")
+        for name, address in (("DATABASE_URL", place.database_url), ("REDIS_URL", place.redis_url)):
+            if not given(name):
+                print(f"export {name}='{address}'")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,19 @@ import hashlib
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EPERM
 from pathlib import Path
+
+from config.services.system import ServiceError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 # A Unix socket's path may have 107 bytes; PostgreSQL appends "/.s.PGSQL.5432.lock" to the folder.
 LONGEST_SOCKET_FOLDER = 80
+REMEDY = "Set PRECEPTOR_HOME to a folder of your own elsewhere; it is made if it is not there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,30 @@ class Home:
         return f"unix://{self.run / 'valkey' / 'valkey.sock'}"
 
     def prepare(self) -> None:
-        """Make the folders; other users may pass through, because the database's user must, but not list or read."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o711)
-        for folder in (self.run, self.logs):
-            folder.mkdir(exist_ok=True, mode=0o711)
-        if self.run.stat().st_uid != os.getuid():
-            raise PermissionError(f"{self.run} belongs to another user. Remove it or set PRECEPTOR_HOME.")
+        """Make the folders; other users may pass through, because the database's user must, but not list or read.
+
+        Raises ServiceError where there cannot be a data folder.
+        """
+        if self.path.is_relative_to(CHECKOUT):
+            raise ServiceError(f"{self.path} lies inside the checkout. {REMEDY}")
+        with self.usable():
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o711)
+            for folder in (self.run, self.logs):
+                folder.mkdir(exist_ok=True, mode=0o711)
+            if self.run.stat().st_uid != os.getuid():
+                raise PermissionError(EPERM, "it belongs to another user", str(self.run))
+
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """What the file system refuses inside is one sentence with a remedy: ServiceError."""
+        try:
+            yield
+        except OSError as error:
+            if error.filename is None:
+                raise
+            why = "there is a file" if isinstance(error, FileExistsError) else error.strerror
+            text = f"The data folder {self.path} cannot be used: {error.filename}: {why}"
+            raise ServiceError(f"{text}. {REMEDY}") from None
 
     def ensure_secret_key(self) -> None:
         """Generate this installation's secret key once; it never changes afterwards."""

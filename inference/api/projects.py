@@ -17,7 +17,7 @@ from accounts.services import create_project
 from common.api import StrictSerializer
 from common.errors import Forbidden
 from inference.api.serializers import BaseModelOut
-from inference.services import base_models, register_base_model
+from inference.services import base_models, register_base_model, store_base_model
 
 
 class ProjectIn(StrictSerializer):
@@ -43,10 +43,10 @@ class Projects(ProjectList):
         if not may_create_projects(request.user):
             raise MayNotOpen
         body = ProjectIn.parse(request.data)
-        base_model = body.pop("base_model")
+        stored = store_base_model(body.pop("base_model"))  # May copy gigabytes, so before the transaction.
         with transaction.atomic():
             project = create_project(creator=user_of(request), **body)
-            register_base_model(project=project, base_name=base_model, actor=user_of(request))
+            register_base_model(project=project, stored=stored, actor=user_of(request))
         return Response(
             project_detail(membership_for(request.user, project.pk)), status=status.HTTP_201_CREATED
         )

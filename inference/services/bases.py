@@ -18,11 +18,12 @@ from django.db import transaction
 
 from accounts.models import Project, User
 from common.errors import FieldError, InvalidInput
+from common.storage import default_store
 from inference.engine.folder import UnsafeModelFolder, check_version_folder, digest_folder
 from inference.models import ModelVersion, VersionKind
 from inference.services.folder_facts import read_facts
 from inference.services.promotion import promote
-from inference.services.registry import UnsafeVersion, register_version
+from inference.services.registry import UnsafeVersion, register_version, store_version
 from inference.states import Stage
 
 STARTER = Path(__file__).resolve().parent.parent / "starter"
@@ -46,6 +47,13 @@ class BaseModel(NamedTuple):
     card: str
 
 
+class StoredBase(NamedTuple):
+    """A base model whose folder is in the store."""
+
+    base: BaseModel
+    digest: str
+
+
 def base_models() -> list[BaseModel]:
     """Every usable base model, by name; a folder that could run code or is damaged is left out."""
     found: dict[str, BaseModel] = {}
@@ -59,26 +67,40 @@ def base_models() -> list[BaseModel]:
     return [found[name] for name in sorted(found)]
 
 
-@transaction.atomic
-def register_base_model(*, project: Project, base_name: str, actor: User | None = None) -> ModelVersion:
-    """Register a base model in the project; the first one becomes its current policy. Again is the same row.
+def store_base_model(base_name: str) -> StoredBase:
+    """A base model by name, in the store. What `add_base_model` put there is not read again: whoever loads it does.
 
-    Raises BaseModelUnknown, or UnsafeVersion if the folder is not what was pinned when it was added.
+    Else every byte is copied, so call it where no transaction is open. Raises BaseModelUnknown, or UnsafeVersion if
+    the folder is not what was pinned when it was added.
     """
-    chosen = next((base for base in base_models() if base.name == base_name), None)
+    found = base_models()
+    chosen = next((base for base in found if base.name == base_name), None)
     if chosen is None:
-        names = (
-            ", ".join(base.name for base in base_models()) or "none; an operator adds one with add_base_model"
-        )
+        names = ", ".join(base.name for base in found) or "none; an operator adds one with add_base_model"
         message = f"base_model: no such base model. Known here: {names}."
         raise BaseModelUnknown(message, errors=[FieldError("base_model", BaseModelUnknown.code, message)])
-    _check_pin(chosen)
+    pinned = _pinned(chosen)
+    if pinned in default_store():
+        return StoredBase(chosen, pinned)
+    digest = store_version(chosen.folder)
+    if pinned not in ("", digest):
+        raise UnsafeVersion(
+            f"{chosen.name}: the folder was changed after it was added. Add it again with add_base_model."
+        )
+    return StoredBase(chosen, digest)
+
+
+@transaction.atomic
+def register_base_model(*, project: Project, stored: StoredBase, actor: User | None = None) -> ModelVersion:
+    """Register a base model in the project; the first one becomes its current policy. Again is the same row."""
+    base, digest = stored
     version = register_version(
         project=project,
         kind=VersionKind.BASE,
-        folder=chosen.folder,
-        name=chosen.name,
-        card=chosen.card,
+        folder=base.folder,
+        digest=digest,
+        name=base.name,
+        card=base.card,
         actor=actor,
     )
     if not ModelVersion.objects.filter(project=project, stage=Stage.CURRENT).exists():
@@ -89,6 +111,7 @@ def register_base_model(*, project: Project, base_name: str, actor: User | None 
 def add_base_model(*, source: Path, name: str, origin: str) -> BaseModel:
     """Copy a checked folder into the models directory as `name`, all or nothing, with its hash pinned beside it.
 
+    The store gets it too, so that projects can start from it at once.
     `origin` says where it comes from. The same content again is free of effect; another content under a name that is
     taken is refused. Raises UnsafeVersion or InvalidInput.
     """
@@ -102,12 +125,14 @@ def add_base_model(*, source: Path, name: str, origin: str) -> BaseModel:
     try:
         copy, target = staging / name, root / name
         digest = _copy_checked(source, copy)
-        if target.exists():
-            if digest_folder(target)[0] != digest:
-                raise InvalidInput(
-                    f"name: {name} is taken by another model. Choose another name, or remove {target}."
-                )
-        else:
+        is_new = not target.exists()
+        if not is_new and digest_folder(target)[0] != digest:
+            raise InvalidInput(
+                f"name: {name} is taken by another model. Choose another name, or remove {target}."
+            )
+        # Now, by an operator who can wait: no request for a project has to copy gigabytes.
+        store_version(copy)
+        if is_new:
             pin = {"digest": digest, "origin": origin}
             pin_of(target).write_text(json.dumps(pin, indent=2) + "\n", encoding="utf-8")
             copy.rename(target)
@@ -145,12 +170,7 @@ def _folders() -> Iterator[tuple[str, Path]]:
             )
 
 
-def _check_pin(base: BaseModel) -> None:
+def _pinned(base: BaseModel) -> str:
+    """The digest that stands beside the folder; empty where nobody pinned it."""
     pin = pin_of(base.folder)
-    if (
-        pin.is_file()
-        and json.loads(pin.read_text(encoding="utf-8"))["digest"] != digest_folder(base.folder)[0]
-    ):
-        raise UnsafeVersion(
-            f"{base.name}: the folder was changed after it was added. Add it again with add_base_model."
-        )
+    return str(json.loads(pin.read_text(encoding="utf-8"))["digest"]) if pin.is_file() else ""

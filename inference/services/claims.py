@@ -14,10 +14,11 @@ from django.db.models.functions import Now
 
 from accounts.events import record
 from common.celery import enqueue
+from common.state_machine import move_rows
 from common.wake import project_channel, wake
 from inference.models import Completion, SampleRequest, SamplingJob
 from inference.services.jobs import TASK
-from inference.states import JobState
+from inference.states import JOB_MOVES, JobState
 
 LEASE = timedelta(seconds=settings.PRECEPTOR_LEASE_SECONDS)
 HEARTBEAT_SECONDS = settings.PRECEPTOR_HEARTBEAT_SECONDS
@@ -50,8 +51,10 @@ def claim_job(job_id: UUID) -> Claim | None:
     if job is None:
         return None
     job.state, job.fence, job.attempts = JobState.RUNNING, job.fence + 1, job.attempts + 1
-    SamplingJob.objects.filter(pk=job.pk).update(
-        state=job.state,
+    move_rows(
+        SamplingJob.objects.filter(pk=job.pk),
+        job.state,
+        JOB_MOVES,
         fence=job.fence,
         attempts=job.attempts,
         lease_until=Now() + LEASE,
@@ -106,11 +109,8 @@ def write_request(
 @transaction.atomic
 def finish_job(claim: Claim) -> None:
     """Every request is written: the job is done. Raises FenceLost."""
-    if (
-        not _held(claim)
-        .filter(finished=F("wanted"))
-        .update(state=JobState.DONE, ended_at=Now(), lease_until=None)
-    ):
+    whole = _held(claim).filter(finished=F("wanted"))
+    if not move_rows(whole, JobState.DONE, JOB_MOVES, ended_at=Now(), lease_until=None):
         raise FenceLost
     record("sampling_job.done", subject=claim.job, fence=claim.fence, wanted=claim.job.wanted)
 
@@ -118,7 +118,9 @@ def finish_job(claim: Claim) -> None:
 @transaction.atomic
 def fail_job(claim: Claim, reason: str) -> None:
     """End the job with one reason for people. Raises FenceLost."""
-    if not _held(claim).update(state=JobState.FAILED, reason=reason[:2000], ended_at=Now(), lease_until=None):
+    if not move_rows(
+        _held(claim), JobState.FAILED, JOB_MOVES, reason=reason[:2000], ended_at=Now(), lease_until=None
+    ):
         raise FenceLost
     record("sampling_job.failed", subject=claim.job, fence=claim.fence)
 
@@ -126,7 +128,7 @@ def fail_job(claim: Claim, reason: str) -> None:
 @transaction.atomic
 def stop_cancelled(claim: Claim) -> None:
     """End the job as its cancellation asked; what was sampled stays. Raises FenceLost."""
-    if not _held(claim).update(state=JobState.CANCELLED, ended_at=Now(), lease_until=None):
+    if not move_rows(_held(claim), JobState.CANCELLED, JOB_MOVES, ended_at=Now(), lease_until=None):
         raise FenceLost
 
 
@@ -137,8 +139,8 @@ def give_back(claim: Claim) -> None:
     A job that somebody cancelled meanwhile ends instead: queued, nobody could claim it. Raises FenceLost.
     """
     wanted = _held(claim).filter(cancel_requested_at__isnull=True)
-    if not wanted.update(
-        state=JobState.QUEUED, attempts=F("attempts") - 1, lease_until=None, enqueued_at=Now()
+    if not move_rows(
+        wanted, JobState.QUEUED, JOB_MOVES, attempts=F("attempts") - 1, lease_until=None, enqueued_at=Now()
     ):
         stop_cancelled(claim)
         return

@@ -12,7 +12,7 @@ from accounts.events import record
 from accounts.models import Project, User
 from common.celery import enqueue
 from common.errors import InvalidInput
-from common.state_machine import IllegalMove, move
+from common.state_machine import IllegalMove, move, move_rows
 from inference.engine.config import SamplingParams
 from inference.models import WRITES_TEXT, ModelVersion, SampleRequest, SamplingJob
 from inference.states import JOB_MOVES, JobState
@@ -101,16 +101,16 @@ def _bring_back(job: SamplingJob) -> int:
         pk=job.pk, fence=job.fence, state=JobState.RUNNING, lease_until__lt=Now()
     )
     if job.cancel_requested_at is not None:
-        changed = lost.update(state=JobState.CANCELLED, ended_at=Now(), lease_until=None)
+        changed = move_rows(lost, JobState.CANCELLED, JOB_MOVES, ended_at=Now(), lease_until=None)
     elif job.attempts >= MAX_ATTEMPTS:
         reason = (
             f"The sampler died {job.attempts} times on this job. Look at the sampler's log, then ask again."
         )
-        changed = lost.update(state=JobState.FAILED, reason=reason, ended_at=Now(), lease_until=None)
+        changed = move_rows(lost, JobState.FAILED, JOB_MOVES, reason=reason, ended_at=Now(), lease_until=None)
     else:
         # A cancellation that came since the row was read is left for the next look: queued, nobody could claim it.
         wanted = lost.filter(cancel_requested_at__isnull=True)
-        changed = wanted.update(state=JobState.QUEUED, lease_until=None, enqueued_at=Now())
+        changed = move_rows(wanted, JobState.QUEUED, JOB_MOVES, lease_until=None, enqueued_at=Now())
         if changed:
             enqueue(TASK, job.pk)
     if changed:

@@ -15,7 +15,7 @@ from common.errors import DomainError, InvalidInput
 from common.storage import StorageError, default_store
 from inference.engine.folder import UnsafeModelFolder, check_version_folder
 from inference.models import ModelVersion, VersionKind, VersionParent
-from inference.services.folder_facts import read_facts
+from inference.services.folder_facts import FolderFacts, read_facts
 from inference.states import Stage
 
 
@@ -39,6 +39,7 @@ def register_version(
     kind: str,
     folder: Path,
     name: str,
+    digest: str = "",
     parents: Mapping[str, ModelVersion] | None = None,
     metrics: Mapping[str, Any] | None = None,
     card: str = "",
@@ -48,7 +49,7 @@ def register_version(
 ) -> ModelVersion:
     """Copy `folder` into the store and register it. The same name, kind and content again is the same row.
 
-    `parents` maps a role (model, reference, reward) to a version of the same project. Raises UnsafeVersion for a
+    Where the store has `digest` already (see `store_version`), nothing is copied and `folder` is not read. `parents` maps a role (model, reference, reward) to a version of the same project. Raises UnsafeVersion for a
     folder that could run code or is damaged, VersionNameTaken for another content under this name.
     """
     parents = dict(parents or {})
@@ -57,7 +58,9 @@ def register_version(
             "parents: a version's parents are versions of the same project.", code="foreign_parent"
         )
     name = name_line(name, "name", 120, required=True)
-    digest, facts = _put(folder)
+    if digest not in default_store():
+        digest = store_version(folder)
+    facts = _facts_of(digest)
     try:
         with transaction.atomic():
             version = ModelVersion.objects.create(
@@ -82,14 +85,24 @@ def register_version(
     return version
 
 
-def _put(folder: Path) -> tuple[str, Any]:
+def store_version(folder: Path) -> str:
+    """Check `folder` and copy it into the store; its digest. Raises UnsafeVersion.
+
+    Reads every byte, which may be gigabytes: call it where no transaction is open, and hand the digest on.
+    """
     try:
         check_version_folder(folder)
-        digest = default_store().put_folder(folder)
-        # Facts come from the stored copy: the folder that was handed in may still be changed by its owner.
+        return default_store().put_folder(folder)
+    except (UnsafeModelFolder, StorageError) as error:
+        raise UnsafeVersion(str(error)) from error
+
+
+def _facts_of(digest: str) -> FolderFacts:
+    """Of the stored copy: the folder that was handed in may still be changed by its owner."""
+    try:
         stored = default_store().open(digest)
         check_version_folder(stored)
-        return digest, read_facts(stored)
+        return read_facts(stored)
     except (UnsafeModelFolder, StorageError, ValueError) as error:
         raise UnsafeVersion(str(error)) from error
 

@@ -13,11 +13,12 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 from accounts.events import record
 from accounts.models import Project, User
 from common.errors import InvalidInput
+from common.state_machine import move_rows
 from labeling.errors import LeaseEnded
 from labeling.models import Assignment, Slot, TaskKind
 from labeling.selectors.payload import NextAssignment, assignment_payload, why_empty
 from labeling.services.hand_out import LEASES, LostRace, hand_out
-from labeling.states import AssignmentState
+from labeling.states import ASSIGNMENT_MOVES, AssignmentState
 
 ATTEMPTS = 4
 MAX_RENEWALS = 4
@@ -161,9 +162,8 @@ def heartbeat(*, assignment: Assignment, active_ms: int = 0) -> datetime:
 def release(*, assignment: Assignment) -> None:
     """Give the task back; the draft stays, and the task may come again. Nothing happens if it is not held any more."""
     give_slot_back(assignment)
-    given = Assignment.objects.filter(pk=assignment.pk, state=AssignmentState.LEASED).update(
-        state=AssignmentState.RELEASED, ended_at=Now()
-    )
+    mine = Assignment.objects.filter(pk=assignment.pk)
+    given = move_rows(mine, AssignmentState.RELEASED, ASSIGNMENT_MOVES, ended_at=Now())
     if given:
         record(
             "assignment.released", subject=assignment, actor=assignment.labeler, project=assignment.project

@@ -13,9 +13,9 @@ from django.db.models.functions import Now
 from accounts.events import record
 from accounts.models import Project, User
 from common.errors import InvalidInput
-from common.state_machine import move
+from common.state_machine import move, move_rows
 from labeling.models import Assignment, Batch, Prompt, Slot, Task, TaskKind
-from labeling.states import BATCH_MOVES, AssignmentState, BatchState, TaskState
+from labeling.states import ASSIGNMENT_MOVES, BATCH_MOVES, TASK_MOVES, AssignmentState, BatchState, TaskState
 
 CHUNK = 2000
 
@@ -118,10 +118,9 @@ def _end(batch: Batch, state: BatchState, actor: User | None) -> Batch:
     # Slots before assignments, as everywhere: a hand-out that runs at this moment locks in the same order.
     open_slots = Slot.objects.filter(task__batch=batch, is_open=True)
     closed = open_slots.update(is_open=False, labeler=None, lease_until=None)
-    Assignment.objects.filter(task__batch=batch, state=AssignmentState.LEASED).update(
-        state=AssignmentState.EXPIRED, ended_at=Now()
-    )
+    holders = Assignment.objects.filter(task__batch=batch)
+    move_rows(holders, AssignmentState.EXPIRED, ASSIGNMENT_MOVES, ended_at=Now())
     if state == BatchState.CANCELLED:
-        Task.objects.filter(batch=batch, state=TaskState.OPEN).update(state=TaskState.WITHDRAWN)
+        move_rows(Task.objects.filter(batch=batch), TaskState.WITHDRAWN, TASK_MOVES)
     record(f"batch.{state}", subject=batch, actor=actor, project=batch.project, slots_closed=closed)
     return batch

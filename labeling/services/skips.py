@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from accounts.events import record
 from common.errors import InvalidInput
+from common.state_machine import move_rows
 from common.text import clean_text
 from labeling.errors import AlreadyAnswered
 from labeling.models import Assignment, Skip, SkipReason, Slot, Task
@@ -16,7 +17,7 @@ from labeling.selectors.payload import NextAssignment
 from labeling.services.assignment import check_kinds, give_slot_back, lease_next, retrying
 from labeling.services.hand_out import LostRace
 from labeling.services.submissions import MAX_NOTE_BYTES
-from labeling.states import ASSIGNMENT_MOVES, AssignmentState, TaskState
+from labeling.states import ASSIGNMENT_MOVES, TASK_MOVES, AssignmentState, TaskState
 
 AGAINST_TASK = (SkipReason.UNCLEAR, SkipReason.BROKEN)
 ENOUGH = 3
@@ -54,9 +55,8 @@ def _skip(assignment: Assignment, reason: str, note: str) -> None:
     if state in (AssignmentState.SUBMITTED, AssignmentState.LATE):
         raise AlreadyAnswered
     give_slot_back(assignment)
-    sources = [old for old, targets in ASSIGNMENT_MOVES.items() if AssignmentState.SKIPPED in targets]
-    moved = Assignment.objects.filter(pk=assignment.pk, state__in=sources)
-    if not moved.update(state=AssignmentState.SKIPPED, ended_at=Now()):
+    mine = Assignment.objects.filter(pk=assignment.pk)
+    if not move_rows(mine, AssignmentState.SKIPPED, ASSIGNMENT_MOVES, ended_at=Now()):
         raise LostRace
     Skip.objects.create(
         assignment=assignment, task=task, labeler=assignment.labeler, reason=reason, note=note
@@ -80,7 +80,7 @@ def _withdraw_if_enough(task: Task, assignment: Assignment) -> None:
     if against < ENOUGH or task.state != TaskState.OPEN:
         return
     Slot.objects.filter(task=task, is_open=True).update(is_open=False, labeler=None, lease_until=None)
-    holders = Assignment.objects.filter(task=task, state=AssignmentState.LEASED)
-    holders.update(state=AssignmentState.EXPIRED, ended_at=Now())
-    Task.objects.filter(pk=task.pk, state=TaskState.OPEN).update(state=TaskState.WITHDRAWN)
+    holders = Assignment.objects.filter(task=task)
+    move_rows(holders, AssignmentState.EXPIRED, ASSIGNMENT_MOVES, ended_at=Now())
+    move_rows(Task.objects.filter(pk=task.pk), TaskState.WITHDRAWN, TASK_MOVES)
     record("task.withdrawn", subject=task, project=assignment.project, skips=against)

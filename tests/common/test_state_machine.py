@@ -4,7 +4,7 @@ import pytest
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
-from common.state_machine import IllegalMove, move
+from common.state_machine import IllegalMove, move, move_rows
 from inference.models import ModelVersion
 from training.models import Round
 from training.states import ROUND_MOVES, RoundState
@@ -60,3 +60,23 @@ def test_a_row_that_is_gone_cannot_move(round_):
     Round.objects.filter(pk=round_.pk).delete()
     with pytest.raises(IllegalMove, match="nowhere"):
         move(round_, RoundState.DEMONSTRATING, ROUND_MOVES)
+
+
+def test_of_many_rows_those_move_that_may(round_, django_assert_num_queries):
+    ended = Round.objects.create(
+        project=round_.project, number=2, recipe={}, opponent=round_.opponent, state=RoundState.DROPPED
+    )
+    rows = Round.objects.filter(project=round_.project)
+    with django_assert_num_queries(1):
+        assert move_rows(rows, RoundState.CANCELLED, ROUND_MOVES, reason="enough") == 1
+    assert dict(rows.values_list("pk", "state")) == {round_.pk: "cancelled", ended.pk: "dropped"}
+
+
+def test_a_guard_of_the_query_stands(round_):
+    others = Round.objects.filter(pk=round_.pk, state=RoundState.RANKING)
+    assert move_rows(others, RoundState.CANCELLED, ROUND_MOVES) == 0
+
+
+def test_a_state_that_nothing_leads_to_is_a_mistake_of_ours(round_):
+    with pytest.raises(ValueError, match="no state leads to draft"):
+        move_rows(Round.objects.all(), RoundState.DRAFT, ROUND_MOVES)

@@ -26,9 +26,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, skip_browser, pytest.mark.d
 @pytest.fixture
 def stocked(project: Project, eva: User) -> Project:
     """The cast's project with the starter as its policy."""
-    from inference.services import register_base_model
+    from inference.services import register_base_model, store_base_model
 
-    register_base_model(project=project, base_name="starter", actor=eva)
+    register_base_model(project=project, stored=store_base_model("starter"), actor=eva)
     return project
 
 

@@ -63,7 +63,7 @@ def loop(project: Project, eva: User, services: None) -> Iterator[Project]:
     from celery import current_app
     from django.conf import settings
 
-    from inference.services import register_base_model
+    from inference.services import register_base_model, store_base_model
     from tests.factories import model_folder
 
     with current_app.connection_for_write() as connection:
@@ -72,7 +72,7 @@ def loop(project: Project, eva: User, services: None) -> Iterator[Project]:
     folder = Path(settings.PRECEPTOR_MODELS_DIR) / "random"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        register_base_model(project=project, base_name=model_folder(folder).name, actor=eva)
+        register_base_model(project=project, stored=store_base_model(model_folder(folder).name), actor=eva)
         yield project
     finally:
         shutil.rmtree(folder)

@@ -1,12 +1,16 @@
 """base-models/, register_base_model and the command add_base_model: projects choose by name among checked folders."""
 
 import json
+import shutil
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
+from accounts.models import Project
+from common.storage import FolderStore
 from inference.selectors import current_policy
-from inference.services import base_models, promote, register_base_model
+from inference.services import base_models, promote, register_base_model, store_base_model
 from inference.services.bases import BaseModelUnknown
 from inference.services.registry import UnsafeVersion
 from tests.factories import VersionFactory, model_folder
@@ -44,24 +48,24 @@ def test_a_dangerous_or_damaged_folder_cannot_be_chosen(models_dir):
 def test_the_first_base_becomes_the_policy_and_the_second_does_not(project, eva, models_dir):
     model_folder(models_dir / "tiny", seed=1)
     model_folder(models_dir / "other", seed=2)
-    first = register_base_model(project=project, base_name="tiny", actor=eva)
-    second = register_base_model(project=project, base_name="other", actor=eva)
+    first = register_base_model(project=project, stored=store_base_model("tiny"), actor=eva)
+    second = register_base_model(project=project, stored=store_base_model("other"), actor=eva)
     assert (first.stage, second.stage) == ("current", "ready")
-    assert register_base_model(project=project, base_name="tiny").pk == first.pk
+    assert register_base_model(project=project, stored=store_base_model("tiny")).pk == first.pk
 
 
 def test_registering_it_again_takes_no_promotion_back(project, eva, models_dir):
     model_folder(models_dir / "tiny")
-    register_base_model(project=project, base_name="tiny")
+    register_base_model(project=project, stored=store_base_model("tiny"))
     better = promote(version=VersionFactory(project=project), actor=eva)
-    register_base_model(project=project, base_name="tiny")
+    register_base_model(project=project, stored=store_base_model("tiny"))
     assert current_policy(project) == better
 
 
 def test_the_error_names_what_can_be_chosen(project, models_dir):
     model_folder(models_dir / "tiny")
     with pytest.raises(BaseModelUnknown, match="tiny"):
-        register_base_model(project=project, base_name="large")
+        register_base_model(project=project, stored=store_base_model("large"))
 
 
 def test_an_operator_adds_a_folder_by_command(models_dir, tmp_path, capsys):
@@ -74,12 +78,57 @@ def test_an_operator_adds_a_folder_by_command(models_dir, tmp_path, capsys):
     assert sorted(path.name for path in models_dir.iterdir()) == ["my-model", "my-model.pin.json"]
 
 
-def test_a_folder_that_was_changed_after_it_was_added_is_refused(project, models_dir, tmp_path):
+@pytest.fixture
+def empty_store(settings, tmp_path):
+    """A store of the test's own."""
+    settings.PRECEPTOR_STORE_URL = (tmp_path / "store").as_uri()
+    return tmp_path / "store"
+
+
+def test_what_an_operator_added_is_copied_by_no_request(
+    client_of, zoe, eva, models_dir, empty_store, tmp_path
+):
+    """A base model has gigabytes; a request that reads them holds a transaction open until it is killed."""
     call_command("add_base_model", str(model_folder(tmp_path / "tiny")))
+    pinned = json.loads((models_dir / "tiny.pin.json").read_text())["digest"]
+    (empty_store / "staging").rmdir()
+    (empty_store / "staging").write_text("whoever copies comes by here")
+    answer = client_of(eva).post(
+        "/api/v1/projects/", {"name": "Letters", "base_model": "tiny"}, format="json"
+    )
+    assert answer.status_code == 201, answer.content
+    assert current_policy(Project.objects.get(pk=answer.json()["id"])).digest == pinned
+
+
+def test_an_unpinned_folder_is_copied_before_the_transaction(
+    client_of, eva, models_dir, empty_store, monkeypatch
+):
+    model_folder(models_dir / "tiny")
+    depths, put = [], FolderStore.put_folder
+
+    def watched(store, source):
+        depths.append(len(connection.savepoint_ids))
+        return put(store, source)
+
+    monkeypatch.setattr(FolderStore, "put_folder", watched)
+    outside = len(connection.savepoint_ids)
+    answer = client_of(eva).post(
+        "/api/v1/projects/", {"name": "Letters", "base_model": "tiny"}, format="json"
+    )
+    assert (answer.status_code, depths) == (201, [outside])
+
+
+def test_a_folder_that_was_changed_after_it_was_added_is_not_what_a_project_gets(
+    project, models_dir, empty_store, tmp_path
+):
+    call_command("add_base_model", str(model_folder(tmp_path / "tiny")))
+    pinned = json.loads((models_dir / "tiny.pin.json").read_text())["digest"]
     config = models_dir / "tiny" / "config.json"
     config.write_text(config.read_text() + " ")
+    assert register_base_model(project=project, stored=store_base_model("tiny")).digest == pinned
+    shutil.rmtree(empty_store / pinned[:2])  # The store was lost; only the changed folder is left.
     with pytest.raises(UnsafeVersion, match="changed"):
-        register_base_model(project=project, base_name="tiny")
+        register_base_model(project=project, stored=store_base_model("tiny"))
 
 
 def test_a_taken_name_with_another_content_is_refused(models_dir, tmp_path):

@@ -7,6 +7,7 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
 from accounts.services import create_token
+from common.storage import default_store
 from labeling.pairs import pairs_of
 from tests.training.factories import answer_all, demonstrations, rankings
 from training.exports import Export, formats_of
@@ -146,6 +147,16 @@ def test_it_is_sent_in_blocks(project):
     prompts(project, train=1200)
     blocks = list(Export(freeze(project=project, kind="prompts"), "prompts", None).blocks())
     assert [block.count(b"\n") for block in blocks] == [500, 500, 200]
+
+
+def test_rows_of_a_changed_store_are_not_sent_under_the_hash_of_what_was_frozen(snapshots, ria):
+    path = default_store().open(snapshots["sft"].digest) / "train.jsonl"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(b"Dear friend", b"Dear fiend", 1))
+    response, body = fetch(ria, snapshots["sft"], "format=sft")
+    problem = json.loads(body)
+    assert (response.status_code, problem["code"]) == (409, "snapshot_changed")
+    assert "backup" in problem["detail"]
 
 
 def test_every_kind_names_its_formats():

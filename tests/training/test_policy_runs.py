@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
+from common.storage import FolderStore
 from inference.models import ModelVersion
 from tests.training.factories import demonstrations
 from tests.training.machines import run_of, ticked
@@ -129,6 +130,21 @@ def test_the_average_is_the_candidate_and_the_policy_stands_beside_it(averaged, 
     assert {"produced", "produced_raw"} <= roles
     alone = between_versions([run.produced_raw.pk])["edges"]
     assert [edge["to"] for edge in alone if edge["from"] == str(run.pk)] == [str(run.produced_raw.pk)]
+
+
+def test_nothing_is_copied_while_the_end_of_a_run_is_written(averaged, monkeypatch):
+    """Both roles have gigabytes; a transaction that is idle meanwhile is killed."""
+    run, outcome = averaged
+    claim_run(run.pk)
+    copied, put = [], FolderStore.put_folder
+
+    def watched(store, source):
+        copied.append((source, connection.in_atomic_block))
+        return put(store, source)
+
+    monkeypatch.setattr(FolderStore, "put_folder", watched)
+    finish_run(run_id=run.pk, fence=1, outcome=outcome)
+    assert copied == [(outcome.model, False), (outcome.raw.folder, False)]
 
 
 def test_why_a_run_ended_early_is_told_with_it_and_with_its_round(averaged):

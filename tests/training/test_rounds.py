@@ -370,3 +370,16 @@ def test_a_promoted_round_cannot_be_cancelled(opened, guide, eva):
 
 def test_the_recipe_is_stored_whole(opened):
     assert Recipe.parse(opened().recipe).k == 2
+
+
+def test_sft_that_is_chosen_by_reward_gets_the_reward_model_of_an_earlier_round(opened, guide):
+    by_reward = {"sft": {"preset": "test", "select": "reward"}}
+    with pytest.raises(RoundNotReady, match="select is reward") as caught:
+        opened(**by_reward)
+    assert [gap["code"] for gap in caught.value.extra["missing"]] == ["no_reward_model"]
+    first = guide.to(opened(), "review")
+    rounds.drop(round=first, actor=None)
+    second = ticked(guide.to(opened(**by_reward), "training_sft"))
+    run = run_of(second, "sft")
+    assert (run.reward, run.model) == (first.reward, first.opponent)
+    assert run_of(first, "sft").reward is None

@@ -5,7 +5,7 @@ import json
 import threading
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from accounts.models import Event, Membership
 from common.storage import default_store
@@ -81,6 +81,18 @@ def test_the_same_content_is_the_same_snapshot(project, asked, ana, eva):
     assert second != first
     assert Snapshot.objects.count() == 2
     assert Event.objects.filter(kind="snapshot.frozen").count() == 2
+
+
+def test_its_row_never_changes_but_whoever_took_it_may_be_forgotten(project, asked, ana, eva):
+    demonstrations(project, ana, asked[:3])
+    snapshot = freeze(project=project, kind="sft", actor=eva)
+    rows = Snapshot.objects.filter(pk=snapshot.pk)
+    for changes in ({"content_sha256": "0" * 64}, {"digest": "0" * 64}, {"counts": {}}, {"created_by": ana}):
+        with pytest.raises(IntegrityError, match="a snapshot never changes"), transaction.atomic():
+            rows.update(**changes)
+    with pytest.raises(IntegrityError, match="a snapshot never changes"), transaction.atomic():
+        snapshot.items.update(content_sha256="0" * 64)
+    assert rows.update(created_by=None) == 1
 
 
 def test_the_manifest_names_every_file_by_its_hash(project, asked, ana):

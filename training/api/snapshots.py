@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -100,7 +100,7 @@ class SnapshotExport(APIView):
         }
         if export.etag in request.headers.get("If-None-Match", ""):
             return HttpResponseNotModified(headers=headers)
-        return StreamingHttpResponse(_read(export), content_type=NDJSON, headers=headers)
+        return StreamingHttpResponse(_read(export.blocks()), content_type=NDJSON, headers=headers)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: FBT001, FBT002 - DRF's
         """`?format=` is ours here, not DRF's word for a renderer; errors are JSON whatever was asked for."""
@@ -108,9 +108,8 @@ class SnapshotExport(APIView):
         return renderer, renderer.media_type
 
 
-async def _read(export: Export) -> AsyncIterator[bytes]:
+async def _read(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Blocks read in a thread: the server sends one while it waits for the next, and holds no more than that."""
-    blocks = export.blocks()
     following = sync_to_async(lambda: next(blocks, None))
     while (block := await following()) is not None:
         yield block

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from accounts.models import Project
 from inference.models import ModelVersion, VersionKind
+from training.models import Round
 
 LONGEST = 200
 
@@ -33,3 +35,10 @@ def chain_sft(version: ModelVersion) -> ModelVersion:
             break
         version = parent
     return version
+
+
+def earlier_reward(project: Project, model: ModelVersion) -> ModelVersion | None:
+    """The reward model of the project's newest round that has one which reads the tokens of `model`."""
+    found = Round.objects.filter(project=project, reward__tokenizer_digest=model.tokenizer_digest)
+    newest = found.exclude(reward__tokenizer_digest="").select_related("reward").order_by("-number").first()
+    return newest.reward if newest else None

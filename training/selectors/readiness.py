@@ -10,6 +10,7 @@ from accounts.models import Membership, Pool, Project
 from inference.selectors import current_policy
 from labeling.models import Demonstration, Prompt, Ranking, Split, TaskKind
 from training.recipe import Recipe
+from training.selectors.chain import base_of, earlier_reward
 from training.states import RoundState
 
 
@@ -55,12 +56,23 @@ def stock_of(project: Project) -> Stock:
 def missing(project: Project, recipe: Recipe) -> list[Missing]:
     """What blocks a launch first, then what will only be measured or done worse."""
     stock = stock_of(project)
-    return _blocking(stock, recipe) + _thin(stock, recipe)
+    return _blocking(stock, recipe) + _without_judge(project, recipe) + _thin(stock, recipe)
 
 
 def blocking(project: Project, recipe: Recipe) -> list[Missing]:
     """Only what makes a launch impossible."""
-    return _blocking(stock_of(project), recipe)
+    return _blocking(stock_of(project), recipe) + _without_judge(project, recipe)
+
+
+def _without_judge(project: Project, recipe: Recipe) -> list[Missing]:
+    """SFT can be chosen by reward once a round has made a reward model that reads the base model's tokens."""
+    if not recipe.has(RoundState.TRAINING_SFT) or recipe.config("sft")["select"] != "reward":
+        return []
+    policy = current_policy(project)
+    if policy is None or earlier_reward(project, base_of(policy)) is not None:
+        return []
+    text = "sft.select is reward, but no earlier round has made a reward model for this base model."
+    return [_gap("no_reward_model", text, "Set sft.select to valid_loss or last in this round.")]
 
 
 def _blocking(stock: Stock, recipe: Recipe) -> list[Missing]:

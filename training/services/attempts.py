@@ -16,13 +16,13 @@ from django.db.models.functions import Now
 
 from accounts.events import record
 from common.errors import DomainError
-from common.storage import default_store
+from common.state_machine import move_rows
 from inference.models import ModelVersion, VersionKind
-from inference.services import register_version
+from inference.services import register_version, store_version
 from inference.services.registry import VersionNameTaken
 from training.models import Attempt, Metric, Run, RunKind, Score
 from training.services.runs import MAX_TRIES, announce, give_back
-from training.states import AttemptState, RunState
+from training.states import ATTEMPT_MOVES, RUN_MOVES, AttemptState, RunState
 
 PRODUCES = {
     RunKind.SFT: VersionKind.SFT,
@@ -77,6 +77,15 @@ class Outcome:
     raw: Published | None = None
     scores: Sequence[ScoreRow] = field(default_factory=tuple)
 
+    def published(self) -> dict[str, Published]:
+        """The folders that become versions, by the run's field."""
+        found = {}
+        if self.model is not None:
+            found["produced"] = Published(folder=self.model, metrics=self.result.get("metrics") or {})
+        if self.raw is not None:
+            found["produced_raw"] = self.raw
+        return found
+
 
 @transaction.atomic
 def claim_run(run_id: UUID, *, host: str = "") -> int | None:
@@ -87,9 +96,13 @@ def claim_run(run_id: UUID, *, host: str = "") -> int | None:
     if row is None:
         return None
     fence = int(row[0])
-    before = Attempt.objects.filter(run_id=run_id, fence__lt=fence, state=AttemptState.RUNNING)
-    before.update(
-        state=AttemptState.LOST, reason="Its lease ended and another worker took over.", ended_at=Now()
+    before = Attempt.objects.filter(run_id=run_id, fence__lt=fence)
+    move_rows(
+        before,
+        AttemptState.LOST,
+        ATTEMPT_MOVES,
+        reason="Its lease ended and another worker took over.",
+        ended_at=Now(),
     )
     Attempt.objects.create(run_id=run_id, fence=fence, host=host[:120])
     run = Run.objects.get(pk=run_id)
@@ -154,14 +167,13 @@ def finish_run(*, run_id: UUID, fence: int, outcome: Outcome) -> Run:
     run = Run.objects.select_related("project", "round", "model", "reference", "reward", "snapshot").get(
         pk=run_id
     )
-    if outcome.raw is not None:
-        # Copied ahead: by the time `_finish` comes to it, a transaction is open.
-        default_store().put_folder(outcome.raw.folder)
+    # Copied ahead: gigabytes, and in `_finish` a transaction is open.
+    made = {role: (one, store_version(one.folder)) for role, one in outcome.published().items()}
     name, root = "", _root_name(run.model)
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         name = f"{root}-{PRODUCES.get(RunKind(run.kind), run.kind)}-{_place(run)}{suffix}"
         try:
-            return _finish(run, fence, outcome, name)
+            return _finish(run, fence, outcome, made, name)
         except VersionNameTaken:
             continue
     raise VersionNameTaken(f"{name}: no free name is left for what this run made.")
@@ -171,7 +183,7 @@ def finish_run(*, run_id: UUID, fence: int, outcome: Outcome) -> Run:
 def fail_run(*, run_id: UUID, fence: int, code: str, message: str, remedy: str) -> None:
     """End the run with a reason that people see. Raises Fenced."""
     error = {"code": code[:80], "message": message[:2000], "remedy": remedy[:1000]}
-    _write(run_id, fence, state=RunState.FAILED, error=error, ended_at=Now(), lease_until=None)
+    _end(_mine(run_id, fence), RunState.FAILED, error=error)
     _end_attempt(run_id, fence, AttemptState.FAILED, f"{code}: {message}"[:2000])
     _told(run_id, "run.failed", fence=fence, code=code[:80])
 
@@ -179,7 +191,7 @@ def fail_run(*, run_id: UUID, fence: int, code: str, message: str, remedy: str) 
 @transaction.atomic
 def confirm_cancelled(*, run_id: UUID, fence: int) -> None:
     """The child has ended because somebody asked for it. Raises Fenced."""
-    _write(run_id, fence, state=RunState.CANCELLED, ended_at=Now(), lease_until=None)
+    _end(_mine(run_id, fence), RunState.CANCELLED)
     _end_attempt(run_id, fence, AttemptState.CANCELLED, "Cancelled.")
     _told(run_id, "run.cancelled", fence=fence)
 
@@ -207,19 +219,14 @@ def note_fenced(*, run_id: UUID, fence: int) -> None:
 
 
 @transaction.atomic
-def _finish(run: Run, fence: int, outcome: Outcome, name: str) -> Run:
-    version = raw = None
-    if outcome.model is not None:
-        version = _register(
-            run, Published(folder=outcome.model, metrics=outcome.result.get("metrics") or {}), name
-        )
-    if outcome.raw is not None:
-        raw = _register(run, outcome.raw, f"{name}-raw")
-    made = {"produced": version, "produced_raw": raw}
+def _finish(
+    run: Run, fence: int, outcome: Outcome, stored: Mapping[str, tuple[Published, str]], name: str
+) -> Run:
+    names = {"produced": name, "produced_raw": f"{name}-raw"}
+    made = {role: _register(run, one, digest, names[role]) for role, (one, digest) in stored.items()}
     held = _mine(run.pk, fence).filter(cancel_requested_at__isnull=True)
-    ended = {"progress": 1.0, "eta_seconds": None, "ended_at": Now(), "lease_until": None}
-    if not held.update(state=RunState.SUCCEEDED, result=dict(outcome.result), **made, **ended):
-        raise Fenced
+    changes = {"result": dict(outcome.result), "progress": 1.0, "eta_seconds": None, **made}
+    _end(held, RunState.SUCCEEDED, **changes)
     Score.objects.bulk_create(
         (
             Score(run=run, completion_id=row.completion_id, reward=row.reward, kl=row.kl, tokens=row.tokens)
@@ -228,13 +235,13 @@ def _finish(run: Run, fence: int, outcome: Outcome, name: str) -> Run:
         batch_size=500,
     )
     _end_attempt(run.pk, fence, AttemptState.SUCCEEDED, "")
-    _told(run.pk, "run.succeeded", fence=fence, version=str(version.pk) if version else None)
+    _told(run.pk, "run.succeeded", fence=fence, version=str(made["produced"].pk) if made else None)
     run.refresh_from_db()
     return run
 
 
-def _register(run: Run, published: Published, name: str) -> ModelVersion:
-    """The version. Its folder is copied before the first statement, so no transaction is open meanwhile."""
+def _register(run: Run, published: Published, digest: str, name: str) -> ModelVersion:
+    """The version, whose folder is in the store already."""
     parents = {"model": run.model, "reference": run.reference, "reward": run.reward}
     known = {role: version for role, version in parents.items() if version is not None}
     synthetic = any(version.is_synthetic for version in known.values())
@@ -242,6 +249,7 @@ def _register(run: Run, published: Published, name: str) -> ModelVersion:
         project=run.project,
         kind=PRODUCES[RunKind(run.kind)],
         folder=published.folder,
+        digest=digest,
         name=name,
         parents=known,
         metrics=published.metrics,
@@ -258,9 +266,14 @@ def _write(run_id: UUID, fence: int, **changes: Any) -> None:
         raise Fenced
 
 
+def _end(held: QuerySet[Run], state: RunState, **changes: Any) -> None:
+    if not move_rows(held, state, RUN_MOVES, ended_at=Now(), lease_until=None, **changes):
+        raise Fenced
+
+
 def _end_attempt(run_id: UUID, fence: int, state: AttemptState, reason: str) -> None:
-    mine = Attempt.objects.filter(run_id=run_id, fence=fence, state=AttemptState.RUNNING)
-    mine.update(state=state, reason=reason, ended_at=Now())
+    mine = Attempt.objects.filter(run_id=run_id, fence=fence)
+    move_rows(mine, state, ATTEMPT_MOVES, reason=reason, ended_at=Now())
 
 
 def _told(run_id: UUID, kind: str, **data: Any) -> None:

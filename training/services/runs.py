@@ -14,11 +14,11 @@ from accounts.events import record
 from accounts.models import Project, User
 from common.celery import enqueue
 from common.errors import DomainError
-from common.state_machine import IllegalMove, move
+from common.state_machine import IllegalMove, move, move_rows
 from common.wake import CONTROL, round_channel, run_channel, wake
 from inference.models import ModelVersion
 from training.models import Attempt, Round, Run, RunKind, Snapshot
-from training.states import RUN_MOVES, AttemptState, RunState
+from training.states import ATTEMPT_MOVES, RUN_MOVES, AttemptState, RunState
 
 TASK = "training.execute_run"
 MAX_TRIES = 3
@@ -160,10 +160,12 @@ def give_back(run: Run, *, guard: QuerySet[Run], code: str, message: str, counts
             "message": f"{message} That was try {run.tries} of {MAX_TRIES}.",
             "remedy": "Look at the run's log and at the worker's memory, then retry.",
         }
-        changed = guard.update(state=RunState.FAILED, error=error, ended_at=Now(), lease_until=None)
+        changed = move_rows(guard, RunState.FAILED, RUN_MOVES, error=error, ended_at=Now(), lease_until=None)
     else:
         tries = F("tries") if counts else F("tries") - 1
-        changed = guard.update(state=RunState.QUEUED, lease_until=None, enqueued_at=Now(), tries=tries)
+        changed = move_rows(
+            guard, RunState.QUEUED, RUN_MOVES, lease_until=None, enqueued_at=Now(), tries=tries
+        )
         if changed:
             enqueue(TASK, run.pk)
     if changed:
@@ -180,14 +182,15 @@ def announce(run: Run) -> None:
 def _reap(run: Run) -> int:
     lost = Run.objects.filter(pk=run.pk, fence=run.fence, state=RunState.RUNNING, lease_until__lt=Now())
     if run.cancel_requested_at is not None:
-        changed = bool(lost.update(state=RunState.CANCELLED, ended_at=Now(), lease_until=None))
+        changed = bool(move_rows(lost, RunState.CANCELLED, RUN_MOVES, ended_at=Now(), lease_until=None))
         announce(run)
     else:
         message = "The worker or its machine fell silent."
         changed = give_back(run, guard=lost, code="lost", message=message)
     if changed:
-        mine = Attempt.objects.filter(run=run, fence=run.fence, state=AttemptState.RUNNING)
-        mine.update(state=AttemptState.LOST, reason="No heartbeat within the lease.", ended_at=Now())
+        mine = Attempt.objects.filter(run=run, fence=run.fence)
+        reason = "No heartbeat within the lease."
+        move_rows(mine, AttemptState.LOST, ATTEMPT_MOVES, reason=reason, ended_at=Now())
         record("run.lost", subject=run, fence=run.fence, tries=run.tries)
     return int(changed)
 

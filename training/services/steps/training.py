@@ -8,7 +8,7 @@ from inference.models import ModelVersion
 from labeling.models import Split
 from training.models import Evaluation, Round, Run, RunKind, Snapshot, SnapshotKind
 from training.recipe import Recipe
-from training.selectors.chain import base_of
+from training.selectors.chain import base_of, earlier_reward
 from training.services.runs import queue_run, retry_run
 from training.services.snapshots import freeze
 from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run, run_of
@@ -114,12 +114,15 @@ class TrainingSFT(TrainingStep):
 
     def queue(self, round_: Round, recipe: Recipe, frozen: Frozen) -> Run:
         """From the base, so that a second SFT never learns on top of a first."""
+        config, base = recipe.config("sft"), base_of(round_.opponent)
+        reward = earlier_reward(round_.project, base) if config["select"] == "reward" else None
         return queue_run(
             project=round_.project,
             round=round_,
             kind=self.kind,
-            config=recipe.config("sft"),
-            model=base_of(round_.opponent),
+            config=config,
+            model=base,
+            reward=reward,
             snapshot=frozen.data,
             seed=recipe.seed,
         )
