@@ -129,7 +129,11 @@ def _in_child(folder: Path, tests: Sequence[str]) -> None:
     assert all(
         Path(str(sys.modules[name].__file__)).is_relative_to(folder) for name in OURS if name in sys.modules
     )
-    trouble = "" if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else watch.trouble or code.name
+    trouble = (
+        ""
+        if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        else watch.trouble or pytest.ExitCode(code).name
+    )
     found = {"failure": asdict(watch.failure) if watch.failure else None, "trouble": trouble}
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
