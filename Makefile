@@ -32,6 +32,9 @@ bench-resume: ## Kill -9 at every step and every write of every stage, resume, c
 bench-sampling: ## Bulk sampling against transformers, one table (OPTIONS="--quick" for two minutes)
 	@$(RUN) bench-sampling $(OPTIONS)
 
+mutants: ## Break the two cores on purpose, one mistake at a time: a test has to notice (OPTIONS="--only E8")
+	@$(RUN) mutants $(OPTIONS)
+
 fmt: ## Format Python and TypeScript
 	@$(RUN) fmt
 
@@ -41,4 +44,4 @@ schema: ## Write docs/openapi.json and the TypeScript types from the code
 clean: ## Remove what was built here (never the data; `make up` says where that is)
 	@$(RUN) clean
 
-.PHONY: help up link stop test check demo bench bench-resume bench-sampling fmt schema clean
+.PHONY: help up link stop test check demo bench bench-resume bench-sampling mutants fmt schema clean

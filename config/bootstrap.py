@@ -39,6 +39,7 @@ NEEDS = {
     "bench": ("dev", "pages", "browser"),
     "bench-sampling": ("dev",),
     "bench-resume": ("dev",),
+    "mutants": ("dev",),
     "fmt": ("dev", "modules"),
     "schema": ("dev", "modules"),
     "clean": (),

@@ -47,6 +47,8 @@ def main(verb: str, options: list[str]) -> None:
         replace("python", "-m", "benchmarks", *options)
     elif verb.startswith("bench-"):
         replace("python", "-m", f"benchmarks.{verb.removeprefix('bench-')}", *options)
+    elif verb == "mutants":
+        replace("python", "-m", "benchmarks.mutants", *options)
     elif verb == "demo":
         replace("python", "-m", "benchmarks.demo", *options)
 

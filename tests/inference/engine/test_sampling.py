@@ -214,3 +214,14 @@ def test_reported_log_probabilities_are_raw() -> None:
     token, logprob, _ = draw(logits, Plan([setting], logits.device), [Adjustment(setting, [], set())], [0.5])
     assert token == [0]
     assert logprob[0] == pytest.approx(1 - math.log(math.exp(1) + math.exp(2) + math.exp(3)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"top_k": 1}, {"top_p": 0.3}, {"min_p": 0.9}, {"temperature": 0.5, "top_k": 1}]
+)
+def test_log_probabilities_are_of_the_whole_vocabulary_whatever_was_cut(settings: dict[str, float]) -> None:
+    """Only the likeliest token can be drawn, and its probability is still that among all three."""
+    logits = torch.tensor([[1.0, 2.0, 3.0]])
+    token, logprob, _ = draw(logits, Plan([params(**settings)], logits.device), [None], [0.5])
+    assert token == [2]
+    assert logprob[0] == pytest.approx(3 - math.log(math.exp(1) + math.exp(2) + math.exp(3)), abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,9 @@ def test_a_ranking_of_nine_weighs_as_much_as_one_of_four(base: Path, tmp_path: P
     _, nine = read_reward(base, tmp_path / "nine", 1, answers=9)
     each = [update_loss(model, [row]) for row in (four[0], nine[0])]
     assert update_loss(model, [four[0], nine[0]]) == pytest.approx(sum(each) / 2, rel=1e-6)
+    with torch.no_grad():
+        model.score.weight.zero_()  # Where all score alike, every pair costs log 2, and so does their mean.
+    assert [update_loss(model, [row]) for row in (four[0], nine[0])] == pytest.approx([math.log(2)] * 2)
 
 
 def update_loss(model: ScalarModel, rows: list[Ranking]) -> float:

@@ -70,14 +70,29 @@ def test_the_policy_learns_to_end_its_answers(base: Path, reward_model: Path, tm
     assert rows[-1]["ppo/score"] > rows[0]["ppo/score"] + 3
 
 
+def with_dropout(base: Path, folder: Path) -> Path:
+    """The same weights, whose config asks for much dropout."""
+    model, tokenizer = load_policy(base)
+    for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
+        setattr(model.config, name, 0.5)
+    save_policy(model, tokenizer, folder)
+    return folder
+
+
+def test_dropout_of_the_folders_config_reaches_no_log_probability(
+    base: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    """E7: neither the old ones, nor the new ones, nor the reference's."""
+    rows = run_ppo(tmp_path, with_dropout(base, tmp_path / "dropping"), reward_model, iterations=2)
+    assert [row["ppo/first_ratio_error"] for row in rows] == [0, 0]
+    assert rows[0]["ppo/kl"] == 0
+    assert max(row["ppo/engine_logprob_error"] for row in rows) <= 1e-5
+
+
 def test_value_network_and_reward_model_start_alike_and_without_dropout(
     base: Path, reward_model: Path, tmp_path: Path
 ) -> None:
-    dropping, tokenizer = load_policy(base)
-    for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
-        setattr(dropping.config, name, 0.5)
-    save_policy(dropping, tokenizer, tmp_path / "dropping")
-    inputs = {"model": tmp_path / "dropping", "reward": reward_model}
+    inputs = {"model": with_dropout(base, tmp_path / "dropping"), "reward": reward_model}
     run = load_run(tmp_path / "run", "ppo", TEST, data={"train": prompts(2)}, inputs=inputs)
     actors = load_actors(run, torch.device("cpu"), PPO, None)
     reward, _ = load_scalar(reward_model)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from inference.engine.config import SamplingParams
 from inference.engine.engine import TorchEngine
 from inference.engine.models import ScalarModel, load_policy, load_scalar
 from inference.engine.requests import SampleRequest
+from tests.training.core import oracles
 from tests.training.core.test_layout import Frozen, assert_close, gradient_of
 from training.core import ppo, rloo
 from training.core.checkpoint import TrainingState
@@ -30,6 +32,7 @@ from training.core.rollout import (
     answer_scores,
     answer_values,
     rollout_numbers,
+    sample,
     score,
 )
 
@@ -214,6 +217,25 @@ def optimizer_of(actors: Actors, cfg: PPOConfig) -> torch.optim.Optimizer:
     return make_optimizer([(module, cfg.peak_rates[name]) for name, module in actors.trained.items()], cfg)
 
 
+def test_a_batch_of_ppo_is_gae_whitened_and_its_returns_are_not(actors: Actors) -> None:
+    """E1 of the stage itself, row by row: a policy off its reference, ragged answers, gamma below 1."""
+    with torch.no_grad():
+        for weight in actors.policy.parameters():
+            weight.add_(0.01)
+    cfg, rollout = PPOConfig(gamma=0.9, lam=0.8), ragged_rollout()
+    scored = score(actors, rollout, [range(12)], cfg)
+    batch, _ = ppo.with_advantages(scored, 0.1, cfg)
+    names = ("logp_BR", "ref_logp_BR", "score_B", "values_BR", "mask_BR")
+    logp, ref, scores, values, mask = (getattr(scored, name).double().numpy() for name in names)
+    lengths = [len(answer) for answer in rollout.answers]
+    rewards = oracles.token_rewards(logp, ref, scores, lengths, 0.1)
+    advantages, returns = oracles.gae(rewards, values, lengths, 0.9, 0.8)
+    assert batch.critic is not None
+    np.testing.assert_allclose(batch.critic.returns_BR.numpy(), returns, atol=1e-5)
+    white = oracles.whiten(advantages, mask, shift_mean=True)
+    np.testing.assert_allclose(batch.advantages.numpy(), white, atol=1e-4)
+
+
 def test_advantages_are_white_over_the_real_tokens_of_the_rollout(actors: Actors) -> None:
     batch = prepared(actors, PPOConfig())
     real = batch.advantages[batch.mask_BR.bool()]
@@ -302,6 +324,18 @@ def test_text_costs_no_optimizer_step_of_its_own(actors: Actors) -> None:
     assert optimizer.steps == 6
     assert seen == [(4 * n, 4 * n + 4, n) for n in range(6)]
     assert numbers["ptx_loss"] == 10
+
+
+def test_an_answer_hangs_on_its_prompts_id_and_not_on_its_place(actors: Actors) -> None:
+    """The prompts of an iteration in any order, some asked twice: the n-th answer to a prompt stays what it is."""
+    cfg = PPOConfig(max_new_tokens=6)
+    prompts = [Prompt(f"p{i}", [], [0, 7 + i, 9]) for i in (0, 1, 2, 1, 3)]
+    drawn = [
+        sample(actors.policy, actors.tokenizer, asked, cfg, seed=3).answers
+        for asked in (prompts, [prompts[i] for i in (4, 1, 2, 3, 0)])
+    ]
+    assert [drawn[1][i] for i in (4, 1, 2, 3, 0)] == drawn[0]
+    assert drawn[0][1] != drawn[0][3]
 
 
 def test_rollouts_follow_the_softmax(base: Path) -> None:

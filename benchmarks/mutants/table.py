@@ -1,0 +1,261 @@
+"""The mutations: small wrong edits of the product's code, each with the experiment and the tests that should notice it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Text that stands exactly once in a file, and what takes its place."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One mistake. The tests run in this order until one fails, so the cheapest stands first."""
+
+    name: str
+    experiment: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+
+
+def _mutation(name: str, experiment: str, edit: Edit | tuple[Edit, ...], *tests: str) -> Mutation:
+    return Mutation(name, experiment, edit if isinstance(edit, tuple) else (edit,), tests)
+
+
+EXPERIMENTS = {
+    "E1": "every formula against its definition in float64",
+    "E2": "whole rankings, pairs and shared prompts are one loss and one gradient",
+    "E3": "results hang on no padding, packing, order or micro-batch",
+    "E4": "a reward model reaches the Bayes limit of its labelers",
+    "E5": "SFT reaches the entropy of its demonstrators, ends of answers included",
+    "E6": "PPO closes the gap to an optimum that is known by enumeration",
+    "E6c": "so do RLOO and DPO",
+    "E7": "what is learned from was drawn from the very policy that learns",
+    "E8": "a resumed run equals one that never stopped, to the bit",
+    "E9": "optimizer steps are epochs x minibatches",
+    "E11": "text that is mixed in keeps what was known, in the same steps",
+}
+
+CORE, ENGINE = "tests/training/core", "tests/inference/engine"
+_POLICY_LOSSES = "training/core/losses/policy.py"
+_UPDATE = "training/core/ppo_update.py"
+
+MUTATIONS = (
+    # --- E1, the formulas ---
+    _mutation(
+        "score on the token before the last", "E1",
+        Edit(_POLICY_LOSSES, "sum(1, keepdim=True) - 1\n", "sum(1, keepdim=True).sub(2).clamp(min=0)\n"),
+        f"{CORE}/test_losses.py::test_rewards_by_hand",
+    ),
+    _mutation(
+        "sign of the KL penalty flipped", "E1",
+        Edit(_POLICY_LOSSES, "penalty_BR = -kl_coef", "penalty_BR = kl_coef"),
+        f"{CORE}/test_losses.py::test_rewards_by_hand",
+    ),
+    _mutation(
+        "returns taken after the whitening", "E1",
+        Edit("training/core/ppo.py", "Critic(values, returns,", "Critic(values, whiten(found, mask) + values,"),
+        f"{CORE}/test_ppo_layout.py::test_a_batch_of_ppo_is_gae_whitened_and_its_returns_are_not",
+    ),
+    _mutation(
+        "RLOO's baseline includes the answer itself", "E1",
+        Edit(_POLICY_LOSSES, "(rewards_GK.sum(1, keepdim=True) - rewards_GK) / (group - 1)",
+             "rewards_GK.mean(1, keepdim=True)"),
+        f"{CORE}/test_rloo.py::test_advantages_by_hand",
+    ),
+    _mutation(
+        "better and worse exchanged in the reward loss", "E1",
+        Edit("training/core/losses/ranking.py", "ranks_BK.unsqueeze(2) < ranks", "ranks_BK.unsqueeze(2) > ranks"),
+        f"{CORE}/test_losses.py::test_ranking_loss_equals_the_enumerated_pairs",
+    ),
+    # --- E2, K-wise is pairs ---
+    _mutation(
+        "a ranking weighs as many as its pairs", "E2",
+        Edit("training/core/losses/ranking.py", "return held.sum((1, 2)) / weights_BKK.sum((1, 2)).clamp(min=1)",
+             "return held.sum((1, 2))"),
+        f"{CORE}/test_layout.py::test_the_k_wise_loss_and_its_gradient_are_those_of_all_pairs",
+    ),
+    _mutation(
+        "the same, held against rankings of four and nine", "E2",
+        Edit("training/core/losses/ranking.py", "return held.sum((1, 2)) / weights_BKK.sum((1, 2)).clamp(min=1)",
+             "return held.sum((1, 2)) / 6"),
+        f"{CORE}/test_layout.py::test_a_ranking_of_nine_weighs_as_much_as_one_of_four",
+    ),
+    _mutation(
+        "shared prompts: answers counted from position 0", "E2",
+        Edit("training/core/shared_prefix.py", "mask_GP.sum(1)[owner_n][:, None] + within_nC", "within_nC"),
+        f"{CORE}/test_shared_prefix.py::test_pairs_whole_rankings_and_shared_prompts_are_one_loss_and_one_gradient",
+    ),
+    # --- E3, layouts ---
+    _mutation(
+        "mask of padding made from the id of EOS", "E3",
+        Edit("training/core/loop.py", "mask[b, : len(row)] = 1", "mask[b, : len(row)] = (ids[b, : len(row)] != 4).long()"),
+        f"{CORE}/test_ppo_layout.py::test_log_probabilities_and_values_are_those_of_a_plain_forward_pass",
+    ),
+    _mutation(
+        "mask of answers made from the id of EOS", "E3",
+        Edit("training/core/rollout.py", "[[len(answer)] for answer in rollout.answers]",
+             "[[sum(token != 4 for token in answer)] for answer in rollout.answers]"),
+        f"{CORE}/test_ppo_layout.py::test_a_minibatch_of_rloo_is_the_mean_over_answers_of_reinforce",
+    ),
+    _mutation(
+        "packed demonstrations see one another", "E3",
+        Edit("training/core/packing.py", "same_BTT.tril()", "torch.ones_like(same_BTT).tril()"),
+        f"{CORE}/test_packing.py::test_log_probabilities_do_not_depend_on_the_layout",
+    ),
+    _mutation(
+        "SFT: mean over the micro-batch's tokens", "E3",
+        Edit("training/core/sft.py", "rows_nll(model, rows, cfg) / tokens",
+             "rows_nll(model, rows, cfg) / sum(map(answer_tokens, rows))"),
+        f"{CORE}/test_layout.py::test_sft_gradients_do_not_depend_on_the_micro_batch",
+    ),
+    _mutation(
+        "reward: mean over the micro-batch's rankings", "E3",
+        Edit("training/core/reward.py", "weighted_loss(scored, rows, cfg, len(batch))",
+             "weighted_loss(scored, rows, cfg, len(rows))"),
+        f"{CORE}/test_layout.py::test_reward_gradients_do_not_depend_on_the_micro_batch",
+    ),
+    _mutation(
+        "PPO: mean over the micro-batch's tokens", "E3",
+        Edit(_UPDATE, "backward(total / actions)", "backward(total / real.sum())"),
+        f"{CORE}/test_ppo_layout.py::test_gradients_do_not_depend_on_the_micro_batch",
+    ),
+    _mutation(
+        "advantages of other rows of the micro-batch", "E3",
+        Edit(_UPDATE, "batch.advantages[rows]", "batch.advantages[rows.roll(1)]"),
+        f"{CORE}/test_ppo_layout.py::test_gradients_do_not_depend_on_the_micro_batch",
+    ),
+    _mutation(
+        "value network without the shift", "E3",
+        Edit("training/core/rollout.py", "0, width) - model.shift", "0, width)"),
+        f"{CORE}/test_ppo_layout.py::test_log_probabilities_and_values_are_those_of_a_plain_forward_pass",
+    ),
+    _mutation(
+        "reward read on the token before the last", "E3",
+        Edit("inference/engine/models.py", "values_BT.gather(1, last_real(attention_mask_BT))",
+             "values_BT.gather(1, last_real(attention_mask_BT) - 1)"),
+        f"{CORE}/test_ppo_layout.py::test_log_probabilities_and_values_are_those_of_a_plain_forward_pass",
+    ),
+    # --- E4, the reward model as it is published ---
+    _mutation(
+        "the score head is not saved", "E4",
+        Edit("inference/engine/models.py", "classifier.score = model.score",
+             "classifier.score = nn.Linear(model.score.in_features, 1, bias=False)"),
+        f"{CORE}/test_reward_limits.py::test_it_reaches_the_bayes_limit_and_knows_how_sure_to_be",
+    ),
+    # --- E5, SFT ---
+    _mutation(
+        "EOS is not learned", "E5",
+        Edit("training/core/data.py", "tuple(spans[turn] for turn in turns)",
+             "tuple((spans[turn][0], spans[turn][1] - 1) for turn in turns)"),
+        f"{CORE}/test_sft.py::test_it_learns_a_known_chain_to_its_entropy",
+    ),
+    _mutation(
+        "prompts are learned too", "E5",
+        Edit("training/core/packing.py", "in one.learned:", "in [(1, one.learned[-1][1])]:"),
+        f"{CORE}/test_sft.py::test_no_gradient_comes_from_outside_the_chosen_turns",
+    ),
+    # --- E6, the known optimum ---
+    _mutation(
+        "advantages shuffled", "E6",
+        Edit("training/core/ppo.py", "whiten(found, mask), critic)",
+             "whiten(found, mask)[torch.randperm(len(found))], critic)"),
+        f"{CORE}/test_ppo_optimum.py::test_at_least_93_percent_of_the_gap_to_the_optimum_is_closed",
+    ),
+    _mutation(
+        "the reference is the policy itself",
+        "E6",
+        Edit("training/core/policy.py", "policy=policy, reference=reference,", "policy=policy, reference=policy,"),
+        f"{CORE}/test_ppo_optimum.py::test_reported_reward_and_kl_are_the_enumerated_ones",
+    ),
+    _mutation(
+        "DPO: sign of the margin reversed", "E6c",
+        Edit("training/core/losses/preference.py", "(rewards_BK.unsqueeze(2) - rewards_BK.unsqueeze(1))",
+             "(rewards_BK.unsqueeze(1) - rewards_BK.unsqueeze(2))"),
+        f"{CORE}/test_preference_losses.py::test_dpo_equals_equation_7_over_the_enumerated_pairs",
+    ),
+    # --- E7, on-policy ---
+    _mutation(
+        "dropout on in PPO", "E7",
+        Edit("training/core/policy.py", "disable_dropout(model.eval())", "model.train()"),
+        f"{CORE}/test_ppo.py::test_dropout_of_the_folders_config_reaches_no_log_probability",
+    ),
+    _mutation(
+        "old log-probabilities from train mode, dropout on", "E7",
+        (
+            Edit("training/core/policy.py", "disable_dropout(model.eval())", "model.eval()"),
+            Edit("training/core/rollout.py",
+                 "        new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)\n",
+                 "        actors.policy.train()\n"
+                 "        new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)\n"
+                 "        actors.policy.eval()\n"),
+        ),
+        f"{CORE}/test_ppo.py::test_dropout_of_the_folders_config_reaches_no_log_probability",
+    ),
+    _mutation(
+        "engine: reported log-probabilities after top-k", "E7",
+        Edit("inference/engine/sampling.py", "raw_BV.gather(1, tokens_B[:, None]) - log_total_B1",
+             "raw_BV.gather(1, tokens_B[:, None]) - raw_top_B1 - raw_weights_BV.sum(-1, keepdim=True).log()"),
+        f"{ENGINE}/test_sampling.py::test_log_probabilities_are_of_the_whole_vocabulary_whatever_was_cut",
+    ),
+    _mutation(
+        "engine: seeds by place in the list", "E7",
+        Edit("inference/engine/rows.py", "key=request.key,", "key=job.request_id,"),
+        f"{ENGINE}/test_engine.py::test_a_sample_hangs_on_no_neighbour_slot_length_or_order",
+    ),
+    _mutation(
+        "rollouts: seeds by place in the list", "E7",
+        Edit("training/core/rollout.py",
+             "key=key, stream=False)\n        for key, n in wanted.items()",
+             "key=str(at), stream=False)\n        for at, (key, n) in enumerate(wanted.items())"),
+        f"{CORE}/test_ppo_layout.py::test_an_answer_hangs_on_its_prompts_id_and_not_on_its_place",
+    ),
+    # --- E8, resume ---
+    _mutation(
+        "resume without optimizer moments", "E8",
+        Edit("training/core/checkpoint.py", '_restore_optimizer(state.optimizer, fields["groups"], tensors)',
+             '_restore_optimizer(state.optimizer, fields["groups"], {})'),
+        f"{CORE}/test_state.py::test_steps_after_a_checkpoint_are_the_same_numbers",
+    ),
+    _mutation(
+        "resume without the generator of dropout", "E8",
+        Edit("training/core/checkpoint.py", '    torch.set_rng_state(tensors["rng/torch"])\n', ""),
+        f"{CORE}/test_state.py::test_steps_after_a_checkpoint_are_the_same_numbers",
+    ),
+    _mutation(
+        "resume keeps the rows after the checkpoint", "E8",
+        Edit("training/core/report.py", "-1 if resumed_at is None else resumed_at)",
+             "-1 if resumed_at is None else 10**9)"),
+        f"{CORE}/test_state.py::test_after_a_resume_each_step_has_one_row",
+    ),
+    # --- E9, steps ---
+    _mutation(
+        "one extra optimizer step a minibatch", "E9",
+        Edit(_UPDATE, "        seen += len(minibatch)\n", "        seen += len(minibatch)\n        state.optimizer.step()\n"),
+        f"{CORE}/test_ppo_layout.py::test_optimizer_steps_are_epochs_times_minibatches",
+    ),
+    _mutation(
+        "every optimizer step made twice",
+        "E9",
+        Edit("training/core/loop.py", "    optimizer.step()\n", "    optimizer.step()\n    optimizer.step()\n"),
+        f"{CORE}/test_ppo_layout.py::test_optimizer_steps_are_epochs_times_minibatches",
+    ),
+    _mutation(
+        "one extra pass over each rollout", "E9",
+        Edit("training/core/policy.py", "for epoch in range(cfg.epochs)]", "for epoch in range(cfg.epochs + 1)]"),
+        f"{CORE}/test_rloo.py::test_a_run_tells_all_its_numbers_and_is_on_policy",
+    ),
+    # --- E11, pretraining gradients ---
+    _mutation(
+        "ptx in an optimizer step of its own", "E11",
+        Edit(_UPDATE, "        if mix is not None:\n",
+             "        if mix is not None:\n            optimizer_step(state.optimizer, actors.trained, cfg, factor)\n"),
+        f"{CORE}/test_ppo_layout.py::test_text_costs_no_optimizer_step_of_its_own",
+    ),
+)  # fmt: skip
