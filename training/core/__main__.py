@@ -83,7 +83,12 @@ def _train(run: Run) -> dict[str, Any]:
         raise RunError("bad_run", f"{run.kind} runs in one process.", "Start it without torchrun.")
     module, name = STAGES[run.kind]
     train: Callable[[Run], dict[str, Any]] = getattr(import_module(f"training.core.{module}"), name)
-    return train(run)
+    found = train(run)
+    if ranks() > 1:
+        from training.core.parallel import world
+
+        world.leave()
+    return found
 
 
 def _failed(folder: Path, wrong: Exception) -> int:

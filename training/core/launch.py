@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from training.core.config import KINDS
-from training.core.run_folder import leave_with_parent
+from training.core.run_folder import clear_outcome, leave_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -25,12 +25,14 @@ def main(arguments: list[str]) -> int:
         return 2
     count, kind, path = arguments[0], arguments[1], Path(arguments[2]).resolve()
     leave_with_parent()
-    os.environ.pop(
-        "PRECEPTOR_HELD_FD", None
-    )  # Ranks do not inherit the pipe; by its number they would read another file.
+    # Ranks do not inherit the pipe; by its number they would read another file.
+    os.environ.pop("PRECEPTOR_HELD_FD", None)
+    clear_outcome(path.parent)
     code = _launch(int(count), ["-m", "training.core", kind, str(path)])
-    if code >= 0 or (path.parent / "error.json").exists():
-        return max(code, 1) if code < 0 else code
+    if code >= 0:
+        return code
+    if (path.parent / "error.json").exists():
+        return 1  # A rank has said why, and the launcher killed what was left.
     if code != -signal.SIGKILL:
         signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)  # A rank was killed: whoever waits for this process has to see that.

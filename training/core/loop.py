@@ -246,9 +246,8 @@ def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callabl
     row: Numbers = state.numbers.get("last_row", {})
     while state.step < report.total_steps and "stopped" not in state.numbers:
         began = time.perf_counter()
-        if (
-            world.size > 1
-        ):  # Each rank drops out on its own; a checkpoint holds the first one's generators alone.
+        if world.size > 1:
+            # A checkpoint holds the first rank's generators alone, so each rank's dropout hangs on the step.
             torch.manual_seed(stream_seed(run.seed, run.kind, "dropout", world.rank, state.step))
         row = do_step(state.step)
         state.step += 1

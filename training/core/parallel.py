@@ -30,10 +30,10 @@ from training.core.run_folder import StopFlag
 
 T = TypeVar("T")
 
-BUCKET_NUMBERS = (
-    16_777_216  # Gradients travel in pieces of this size (64 MB), which is all the memory it takes.
-)
-PATIENCE = timedelta(hours=2)  # One rank may write a large checkpoint or long samples while the others wait.
+BUCKET_NUMBERS = 16_777_216
+"""Gradients travel in pieces of this size (64 MB), which is all the memory it takes."""
+PATIENCE = timedelta(hours=2)
+"""The first rank may write a large checkpoint or long samples while the others wait."""
 
 
 @contextmanager
