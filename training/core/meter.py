@@ -117,7 +117,7 @@ def training_flops(model: nn.Module, tokens: int, looks: int) -> float:
     computed twice (gradient checkpointing) or for padding does not count."""
     weights = sum(p.numel() for p in multiplied_weights(model))
     config = _config(model)
-    return 6.0 * weights * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * looks
+    return float(6 * weights * tokens + 12 * config.num_hidden_layers * config.hidden_size * looks)
 
 
 def decoding_bytes(model: nn.Module, steps: int, answers: Iterable[tuple[int, int]]) -> float:

@@ -111,7 +111,9 @@ class World:
             gradients = [p.grad for p in bucket if p.grad is not None]
             flat = torch.cat([g.flatten() for g in gradients])
             self.add_up(flat)
-            for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            for gradient, summed in zip(
+                gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True
+            ):
                 gradient.copy_(summed.view_as(gradient))
 
     def add_up(self, *tensors: Tensor) -> None:
