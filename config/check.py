@@ -12,6 +12,7 @@ from config.prepare import FRONTEND, ROOT, VENV
 from config.steps import StepFailed, Steps, run
 
 OPENAPI = ROOT / "docs" / "openapi.json"
+METRICS = ROOT / "docs" / "run" / "metrics.md"
 TYPES = FRONTEND / "src" / "api" / "schema.gen.ts"
 BIN = VENV / "bin"
 
@@ -44,6 +45,7 @@ def gates(folder: Path) -> dict[str, Callable[[], object]]:
         "Migrations": lambda: _manage("makemigrations", "--check", "--dry-run"),
         "Deployment": _deployment,
         "OpenAPI file": lambda: _same(OPENAPI, _openapi(folder)),
+        "Metrics page": lambda: _same(METRICS, _metrics(folder)),
         "Types": lambda: _python("mypy"),
     }
     if (FRONTEND / "package.json").is_file():
@@ -65,12 +67,13 @@ def fmt() -> None:
 
 
 def schema() -> None:
-    """Write the OpenAPI file and the TypeScript types made from it."""
+    """Write the OpenAPI file, the TypeScript types made from it, and the page of metrics."""
     steps = Steps()
     try:
         with tempfile.TemporaryDirectory(prefix="preceptor-schema-") as folder, steps.step("Schema"):
             _private_settings(Path(folder))
             OPENAPI.write_bytes(_openapi(Path(folder)).read_bytes())
+            METRICS.write_bytes(_metrics(Path(folder)).read_bytes())
             if (FRONTEND / "package.json").is_file():
                 TYPES.write_bytes(_types(Path(folder)).read_bytes())
     except StepFailed as failed:
@@ -116,6 +119,12 @@ def _deployment() -> None:
 def _openapi(folder: Path) -> Path:
     made = folder / "openapi.json"
     _manage("spectacular", "--format", "openapi-json", "--validate", "--fail-on-warn", "--file", str(made))
+    return made
+
+
+def _metrics(folder: Path) -> Path:
+    made = folder / "metrics.md"
+    made.write_text(_python("python", "-m", "training.core.glossary"))
     return made
 
 

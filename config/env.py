@@ -73,6 +73,12 @@ class Environment(BaseSettings):
     heartbeat_seconds: float = Field(
         10, ge=0.1, le=1200, description="How often a worker says that it lives; a third of the lease."
     )
+    train_processes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes that one training run is spread over; 0: one for each visible GPU.",
+    )
     debug: bool = Field(default=False, description="Django's debug pages; never in production.")
 
     @field_validator("secret_key_fallbacks", "allowed_hosts", mode="before")

@@ -33,6 +33,7 @@ PRECEPTOR_REDIS_URL = ENV.redis_url
 PRECEPTOR_TRUST_PROXY = ENV.trust_proxy
 PRECEPTOR_LEASE_SECONDS = ENV.lease_seconds
 PRECEPTOR_HEARTBEAT_SECONDS = ENV.heartbeat_seconds
+PRECEPTOR_TRAIN_PROCESSES = ENV.train_processes
 HTTPS = PRECEPTOR_PUBLIC_URL.startswith("https://")
 
 # Django.

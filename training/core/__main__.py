@@ -18,7 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from training.core.errors import RunError, RunInterrupted
+from training.core.config import ONE_PROCESS
+from training.core.errors import PeerLost, RunError, RunInterrupted
+from training.core.machine import rank, ranks
 from training.core.run_folder import (
     Run,
     StopFlag,
@@ -27,6 +29,7 @@ from training.core.run_folder import (
     leave_with_parent,
     read_run,
     write_json,
+    write_json_once,
 )
 
 STAGES = {
@@ -53,14 +56,22 @@ def main(arguments: list[str]) -> int:
     stop = StopFlag()
     stop.install()
     try:
-        clear_outcome(path.parent)
+        if rank() == 0:
+            clear_outcome(path.parent)
         run = read_run(path, arguments[0], stop)
         found = _train(run)
-        stop.obey()
-        write_json(path.parent / "result.json", {**found, **run.notes})
+        if rank() == 0:
+            stop.obey()
+            write_json(path.parent / "result.json", {**found, **run.notes})
     except RunInterrupted as stopped:
-        clear_unfinished(path.parent)
+        if rank() == 0:
+            clear_unfinished(path.parent)
         return stopped.exit_code
+    except PeerLost as lost:
+        if rank() == 0:
+            clear_unfinished(path.parent)
+        print(f"Rank {rank()} leaves, since another one is gone: {lost}", file=sys.stderr)
+        return 1
     except Exception as wrong:  # noqa: BLE001 - the edge of the program: whatever it was, the folder has to tell
         return _failed(path.parent, wrong)
     return 0
@@ -68,18 +79,28 @@ def main(arguments: list[str]) -> int:
 
 def _train(run: Run) -> dict[str, Any]:
     # Torch takes seconds to import: what is wrong in run.json is told before that.
+    if run.kind in ONE_PROCESS and ranks() > 1:
+        raise RunError("bad_run", f"{run.kind} runs in one process.", "Start it without torchrun.")
     module, name = STAGES[run.kind]
     train: Callable[[Run], dict[str, Any]] = getattr(import_module(f"training.core.{module}"), name)
-    return train(run)
+    found = train(run)
+    if ranks() > 1:
+        from training.core.parallel import world
+
+        world.leave()
+    return found
 
 
 def _failed(folder: Path, wrong: Exception) -> int:
     error = as_run_error(wrong)
+    told = {"code": error.code, "message": error.message, "remedy": error.remedy}
     try:
-        clear_unfinished(folder)  # First: on a full disk it makes the room that error.json needs.
-        write_json(
-            folder / "error.json", {"code": error.code, "message": error.message, "remedy": error.remedy}
-        )
+        if rank() == 0:
+            clear_unfinished(folder)  # First: on a full disk it makes the room that error.json needs.
+        if ranks() == 1:
+            write_json(folder / "error.json", told)
+        else:  # Before it goes, and the others with it.
+            write_json_once(folder / "error.json", told, rank())
     except OSError:
         print(f"error.json could not be written: {error.code}: {error.message}", file=sys.stderr)
     with suppress(OSError):  # Standard error may lie on the same full disk.

@@ -28,6 +28,7 @@ from training.core.data import Dropped, Prompt, read_prompts, require_some
 from training.core.errors import RunInterrupted
 from training.core.loop import Numbers, micro_batches, prepare, stream_seed
 from training.core.losses import best_of_k_mean, best_of_n_kl
+from training.core.meter import meter
 from training.core.report import Reporter
 from training.core.rollout import RewardFunction, Rollout, answer_scores, sample
 from training.core.run_folder import Run, publish_folder
@@ -44,7 +45,6 @@ class Drawn:
     scores: list[list[float]] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     unfinished: int = 0
-    tokens: int = 0
 
 
 def best_of_n(run: Run, reward_function: RewardFunction | None = None) -> dict[str, Any]:
@@ -72,10 +72,7 @@ def best_of_n(run: Run, reward_function: RewardFunction | None = None) -> dict[s
         seed = stream_seed(run.seed, "best-of-n", name)
         drawn = draw(policy, tokenizer, reward, prompts, cfg, seed)
         seconds = time.perf_counter() - chunk_began
-        report.log(
-            step,
-            {**numbers(drawn, cfg), "perf/seconds": seconds, "perf/tokens_per_s": drawn.tokens / seconds},
-        )
+        report.log(step, {**numbers(drawn, cfg), "perf/seconds": seconds, **meter.take()})
         _join(whole[name], drawn)
         if run.stop.signum is not None:
             raise RunInterrupted(run.stop.signum)
@@ -130,7 +127,7 @@ def draw(
     rollout = sample(policy, tokenizer, [p for p in prompts for _ in range(cfg.n)], cfg, seed)
     parts = micro_batches(range(len(rollout.answers)), rollout.cost, cfg.micro_batch_tokens)
     scores = answer_scores(reward, rollout, parts, cfg, policy.device).double().tolist()
-    found = Drawn(unfinished=rollout.finished.count(False), tokens=sum(map(len, rollout.answers)))
+    found = Drawn(unfinished=rollout.finished.count(False))
     for first in range(0, len(scores), cfg.n):
         mine = range(first, first + cfg.n)
         found.scores.append(scores[first : first + cfg.n])
@@ -156,7 +153,6 @@ def _join(whole: Drawn, more: Drawn) -> None:
     whole.scores += more.scores
     whole.best += more.best
     whole.unfinished += more.unfinished
-    whole.tokens += more.tokens
 
 
 def numbers(drawn: Drawn, cfg: BestOfNConfig) -> Numbers:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from training.core.machine import machine
+from training.core.parallel import world
 from training.core.run_folder import Run, publish_folder, write_json
 
 _TITLES = {
@@ -24,7 +25,7 @@ _TITLES = {
 
 def versions() -> dict[str, str]:
     """What computed the result: bit-for-bit repetition holds where all of it is the same."""
-    return dict(machine(torch.get_num_threads()))
+    return {**machine(torch.get_num_threads()), "processes": str(world.size)}
 
 
 def publish_model(
@@ -37,11 +38,13 @@ def publish_model(
     *,
     role: str = "model",
 ) -> None:
-    """Write weights, card and lineage to <run>/<name>, which appears whole or not at all.
+    """Write weights, card and lineage to <run>/<name>, which appears whole or not at all. Of several ranks the first does it.
 
     report: more than numbers, of a reward model (reward_report.py); it travels in lineage.json, and in short in the card.
     role: tells apart what one run publishes: `ema` and `policy`.
     """
+    if not world.is_first:
+        return
     lineage = {
         "kind": run.kind, "role": role, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
         "parents": dict(run.parents), "sha256": dict(run.sha256), "metrics": dict(metrics), "dropped": dict(dropped),

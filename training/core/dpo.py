@@ -51,6 +51,8 @@ from training.core.losses import (
     plackett_luce_losses,
     preference_losses,
 )
+from training.core.meter import meter, whole
+from training.core.parallel import world
 from training.core.preferences import Preference, ReferenceLogprobs, answers_in, prompts_of, read_preferences
 from training.core.rollout import answer_logprobs, answer_mask, sample
 from training.core.run_folder import Run
@@ -93,13 +95,15 @@ def train_dpo(run: Run) -> dict[str, Any]:
     book = SampleBook(run, tokenizer, asked, limit)
 
     def measured() -> Numbers:
-        return held_out(policy, valid, cache, cfg) | distance(
-            policy, reference, tokenizer, asked, cfg, run.seed
-        )
+        with meter.phase("eval"):
+            return held_out(policy, valid, cache, cfg) | distance(
+                policy, reference, tokenizer, asked, cfg, run.seed
+            )
 
     def do_step(step: int) -> Numbers:
         epoch, place = divmod(step, steps_per_epoch)
-        batch = [train[i] for i in batches_of(train, cfg, run.seed, epoch)[place]]
+        with meter.phase("data"):
+            batch = [train[i] for i in batches_of(train, cfg, run.seed, epoch)[place]]
         row = update(
             policy, batch, cache, state, cfg, lr_factor(step, total, cfg.lr_schedule, cfg.warmup_steps)
         )
@@ -148,8 +152,9 @@ def batches_of(rows: Sequence[Preference], cfg: DPOConfig, seed: int, epoch: int
 
 
 def parts_of(rows: Sequence[Preference], cfg: DPOConfig) -> list[list[Preference]]:
-    """The rows in micro-batches of whole rankings."""
-    parts = micro_batches(range(len(rows)), lambda i: rows[i].cost, cfg.micro_batch_tokens)
+    """This rank's share of the rows, in micro-batches of whole rankings."""
+    mine = world.share(range(len(rows)), lambda i: rows[i].cost[0] * rows[i].cost[1])
+    parts = micro_batches(mine, lambda i: rows[i].cost, cfg.micro_batch_tokens)
     return [[rows[i] for i in part] for part in parts]
 
 
@@ -180,6 +185,7 @@ def fill(
     batches = [[train[i] for i in batch] for batch in batches_of(train, cfg, seed, 0)]
     for rows in (part for batch in [*batches, list(valid)] if batch for part in parts_of(batch, cfg)):
         cache.store(rows, answer_logps(reference, rows, cfg))
+    world.add_up(cache.logp)  # Each answer was read by one rank; on the others it is 0.
 
 
 @dataclass(frozen=True)
@@ -234,21 +240,22 @@ def update(
     factor: float,
 ) -> Numbers:
     """One optimizer step: sum over rankings of weight x their loss, divided by the rankings of the whole batch."""
-    began = time.perf_counter()
     sums: dict[str, float] = defaultdict(float)
-    for rows in parts_of(batch, cfg):
-        judged = judge(model, rows, cache, cfg)
-        weights_B = torch.tensor([row.ranking.weight for row in rows], device=model.device)
-        loss = (judged.losses(cfg) * weights_B).sum() / len(batch)
-        torch.autograd.backward(loss)
-        sums["loss"] += float(loss.detach())
-        _watch(judged, sums)
+    with meter.phase("forward_backward"):
+        for rows in parts_of(batch, cfg):
+            judged = judge(model, rows, cache, cfg)
+            weights_B = torch.tensor([row.ranking.weight for row in rows], device=model.device)
+            loss = (judged.losses(cfg) * weights_B).sum() / len(batch)
+            torch.autograd.backward(loss)
+            sums["loss"] += float(loss.detach())
+            _watch(judged, sums)
+        sums = world.sum(sums)
     check_finite(sums["loss"], "dpo/loss")
     norms = optimizer_step(state.optimizer, {"model": model}, cfg, factor)
-    tokens = sum(len(answer) for row in batch for answer in row.ranking.answers)
+    meter.trained(whole([len(answer) for row in batch for answer in row.ranking.answers]), model)
     return {
         "dpo/loss": sums["loss"], **_means(sums, "dpo/"), "dpo/pairs": sums["pairs"], "dpo/grad_norm": norms["model"],
-        "dpo/lr": cfg.lr * factor, "perf/tokens_per_s": tokens / (time.perf_counter() - began),
+        "dpo/lr": cfg.lr * factor,
     }  # fmt: skip
 
 
@@ -282,6 +289,7 @@ def held_out(
             judged = judge(model, part, cache, cfg)
             sums["loss"] += float(judged.losses(cfg).sum())
             _watch(judged, sums)
+    sums = world.sum(sums)
     return {"dpo/valid_loss": sums["loss"] / len(rows), **_means(sums, "dpo/valid_")}
 
 
@@ -301,10 +309,11 @@ def distance(
         rollout = sample(policy, tokenizer, asked, cfg, stream_seed(seed, "distance"))
         mask_BR = answer_mask(rollout, policy.device)
         kl_B = torch.zeros(len(asked), dtype=torch.float64, device=policy.device)
-        for part in micro_batches(range(len(asked)), rollout.cost, cfg.micro_batch_tokens):
+        for part in rollout.parts(range(len(asked)), cfg.micro_batch_tokens):
             own, its = (
                 answer_logprobs(m, rollout, part, mask_BR.shape[1])[0].double() for m in (policy, reference)
             )
             kl_B[part] = (kl_k1(own, its) * mask_BR[part]).sum(1)
+        world.add_up(kl_B)
     spread = float(kl_B.std(correction=0)) / math.sqrt(max(len(asked) - 1, 1))
     return {"dpo/kl": float(kl_B.mean()), "dpo/kl_se": spread}

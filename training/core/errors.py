@@ -13,6 +13,10 @@ class RunError(Exception):
         self.remedy = remedy
 
 
+class PeerLost(Exception):
+    """Another process of this run is gone, and the run with it. The one that failed has told why, if it could."""
+
+
 class RunInterrupted(Exception):
     """SIGINT or SIGTERM was obeyed: a checkpoint is written, no result is."""
 

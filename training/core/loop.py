@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from training.core.checkpoint import TrainingState, drop_checkpoints, load_checkpoint, save_checkpoint
 from training.core.config import StageConfig
 from training.core.errors import RunError
+from training.core.meter import meter
+from training.core.parallel import world
 from training.core.report import Reporter
 from training.core.run_folder import Run
 
@@ -43,14 +45,16 @@ def stream_seed(seed: int, *names: object) -> int:
 
 
 def prepare(run: Run) -> torch.device:
-    """Seed the global generators, ask torch for repeatable kernels, and choose the device."""
+    """Seed the global generators, ask torch for repeatable kernels, join the other ranks, and choose the device."""
     random.seed(stream_seed(run.seed, "python"))
     np.random.seed(stream_seed(run.seed, "numpy") % 2**32)
     torch.manual_seed(stream_seed(run.seed, "dropout"))
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     if run.device == "cuda" and not torch.cuda.is_available():
         raise RunError("no_device", "device is cuda, but torch sees no GPU.", "Use device auto or cpu.")
-    return torch.device("cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu")
+    device = world.start(run.device)
+    meter.use(device, bf16=getattr(run.config, "autocast_bf16", False))
+    return device
 
 
 # --- optimizer ------------------------------------------------------------------------------------------------------
@@ -83,8 +87,19 @@ def lr_factor(step: int, total: int, schedule: str, warmup: int) -> float:
 def optimizer_step(
     optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module], cfg: StageConfig, factor: float
 ) -> Numbers:
-    """One update with the gathered gradients; returns the gradient's length by module. RunError `nan_loss` instead of
-    an update when a gradient is not finite: the weights and the last checkpoint stay good."""
+    """One update with the gradients that all ranks have gathered; returns the gradient's length by module. RunError
+    `nan_loss` instead of an update when a gradient is not finite: the weights and the last checkpoint stay good."""
+    with meter.phase("optimizer"):
+        world.sum_gradients(modules)
+        norms = _clip(modules, cfg)
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return norms
+
+
+def _clip(modules: Mapping[str, nn.Module], cfg: StageConfig) -> Numbers:
     norms: Numbers = {}
     for name, module in modules.items():
         parameters = [p for p in module.parameters() if p.grad is not None]
@@ -93,10 +108,6 @@ def optimizer_step(
         if cfg.max_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(parameters, cfg.max_grad_norm, norm)
         norms[name] = float(norm)
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
     return norms
 
 
@@ -208,15 +219,21 @@ def start(run: Run, state: TrainingState, total_steps: int) -> Reporter:
 
     Rows and checkpoints after it are dropped, without a checkpoint to go on from all of them: both are made again.
     """
+    silent = not world.is_first
     if run.resume_from is None:
-        drop_checkpoints(run.folder, after=-1)
-        return Reporter(run.folder, total_steps)
+        _drop_checkpoints(run, after=-1)
+        return Reporter(run.folder, total_steps, silent=silent)
     changed = load_checkpoint(run.resume_from, state, fingerprint=fingerprint(run))
     run.notes["resumed_at"] = state.step
     if changed:
         run.notes["resumed_on_another"] = changed
-    drop_checkpoints(run.folder, after=state.step)
-    return Reporter(run.folder, total_steps, resumed_at=state.step)
+    _drop_checkpoints(run, after=state.step)
+    return Reporter(run.folder, total_steps, resumed_at=state.step, silent=silent)
+
+
+def _drop_checkpoints(run: Run, *, after: int) -> None:
+    if world.is_first:
+        drop_checkpoints(run.folder, after=after)
 
 
 def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callable[[int], Numbers]) -> Numbers:
@@ -224,22 +241,36 @@ def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callabl
 
     A step ends the run early by setting state.numbers["stopped"] to a reason.
     """
+    world.hear(run.stop)
     run.stop.obey()  # Asked while it loaded: there is nothing yet that is not saved.
     row: Numbers = state.numbers.get("last_row", {})
     while state.step < report.total_steps and "stopped" not in state.numbers:
         began = time.perf_counter()
+        if world.size > 1:
+            # A checkpoint holds the first rank's generators alone, so each rank's dropout hangs on the step.
+            torch.manual_seed(stream_seed(run.seed, run.kind, "dropout", world.rank, state.step))
         row = do_step(state.step)
         state.step += 1
-        report.log(state.step, {**row, "perf/seconds": time.perf_counter() - began})
+        report.log(state.step, {**row, "perf/seconds": time.perf_counter() - began, **meter.take()})
         row = {name: value for name, value in row.items() if math.isfinite(value)}
         state.numbers["last_row"] = row
         ending = state.step >= report.total_steps or "stopped" in state.numbers
+        world.hear(run.stop)
         if ending or run.stop.signum is not None or state.step % run.config.save_every == 0:
-            report.sync()
-            save_checkpoint(run.folder, state, fingerprint=fingerprint(run), keep=run.config.keep_checkpoints)
+            _save(run, state, report)
             # Only here: a signal between the condition and this line waits for the next step and its checkpoint.
+            world.hear(run.stop)
             run.stop.obey()
     return row
+
+
+def _save(run: Run, state: TrainingState, report: Reporter) -> None:
+    """The first rank writes, and the others go on when it has."""
+    with meter.phase("checkpoint"):
+        report.sync()
+        if world.is_first:
+            save_checkpoint(run.folder, state, fingerprint=fingerprint(run), keep=run.config.keep_checkpoints)
+        world.wait()
 
 
 def due(step: int, every: int, total: int) -> bool:

@@ -1,7 +1,8 @@
-"""What computes: versions, processor and threads. The same seed gives the same bits where all of these are the same. No torch."""
+"""What computes: versions, processor threads and processes. The same seed gives the same bits where all of these are the same. No torch."""
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import lru_cache
 from importlib import metadata
@@ -9,6 +10,16 @@ from pathlib import Path
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 CPU_INFO = Path("/proc/cpuinfo")
+
+
+def ranks() -> int:
+    """How many processes torchrun (or whatever sets its variables) has started for this run."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def rank() -> int:
+    """Which of them this is; 0 alone writes what the run has to say."""
+    return int(os.environ.get("RANK") or 0) if ranks() > 1 else 0
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""Every number of metrics.jsonl: its unit, what it means, and what healthy looks like. Pages and docs read this table."""
+"""Every number of metrics.jsonl: its unit, what it means, and what healthy looks like. Pages and docs/run/metrics.md read it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,18 @@ PERF: dict[str, Metric] = {
     "progress": Metric("", "Share of the run that is done.", "Grows to 1."),
     "eta_s": Metric("s", "Seconds left at the pace so far.", "Falls."),
     "perf/seconds": Metric("s", "Wall time of this step.", "Steady."),
-    "perf/tokens_per_s": Metric("tokens/s", "Real tokens trained on per second, padding not counted.", "Steady."),
-    "perf/rollout_s": Metric("s", "Time spent sampling in this iteration.", "The largest part of a PPO iteration."),
-    "perf/score_s": Metric("s", "Time spent on reference, reward and value passes.", "Steady."),
-    "perf/update_s": Metric("s", "Time spent on the optimizer's steps.", "Steady."),
+    "perf/data_s": Metric("s", "Of it: choosing the step's rows.", "Near 0."),
+    "perf/rollout_s": Metric("s", "Of it: sampling answers to learn from.", "The largest part of a PPO iteration."),
+    "perf/score_s": Metric("s", "Of it: reference, reward and value passes over those answers.", "Steady."),
+    "perf/forward_backward_s": Metric("s", "Of it: losses and gradients.", "The largest part where nothing is sampled."),
+    "perf/optimizer_s": Metric("s", "Of it: adding up the gradients of all processes, and the optimizer's update.", "Small beside forward_backward_s; where it is not, micro-batches are small or the connection between GPUs is slow."),
+    "perf/eval_s": Metric("s", "Of it: measuring on held-out data, and answers to the fixed prompts.", "Now and then, as eval_every and sample_every say."),
+    "perf/checkpoint_s": Metric("s", "Writing and reading back the checkpoint before this step.", "Small beside save_every steps."),
+    "perf/tokens_per_s": Metric("tokens/s", "Real tokens learned from per second of forward_backward_s and optimizer_s, by all processes; padding not counted.", "Steady."),
+    "perf/sampled_tokens_per_s": Metric("tokens/s", "Tokens of answers sampled per second, prompts read meanwhile; by the first of several processes.", "Steady."),
+    "perf/memory_mb": Metric("MB", "Most memory held so far: on a GPU by tensors, else by the process (10^6 bytes; of the first of several processes).", "Steady after the longest batch; below what there is."),
+    "perf/mfu": Metric("", "Model FLOP utilisation: the arithmetic that learning from these tokens needs (6 N + 12 L d T a token; 2204.02311, B) over what the GPUs could do in that time. Left out where their peak is not known, as on CPUs.", "0.4 or more for a model of a billion weights; small models have less."),
+    "perf/mbu": Metric("", "Memory bandwidth utilisation of sampling: weights once a step and the keys and values of every answer, over what the memory could deliver in that time, reading prompts included. Left out where the peak is not known, as on CPUs.", "0.2 or more."),
 }  # fmt: skip
 
 PRETRAIN: dict[str, Metric] = {

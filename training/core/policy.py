@@ -28,13 +28,13 @@ from training.core.loop import (
     in_passes,
     lr_factor,
     make_optimizer,
-    micro_batches,
     prepare,
     run_steps,
     start,
     stream_seed,
 )
 from training.core.losses import next_kl_coef
+from training.core.meter import meter
 from training.core.ppo_update import Batch, learn, minibatches
 from training.core.ptx import Pretraining, read_pretraining
 from training.core.report import Reporter
@@ -167,12 +167,12 @@ def _prompts_of(prompts: Sequence[Prompt], cfg: PolicyConfig, seed: int, step: i
 def iterate(training: Training, prompts: Sequence[Prompt], step: int) -> Numbers:
     """One iteration. Sets state.numbers["stopped"] and learns nothing where a rule ends the run."""
     cfg, actors, state, seed = training.cfg, training.actors, training.state, training.run.seed
-    began = time.perf_counter()
-    rollout = sample(actors.policy, actors.tokenizer, prompts, cfg, stream_seed(seed, "rollout", step))
-    sampled = time.perf_counter()
+    with meter.phase("rollout"):
+        rollout = sample(actors.policy, actors.tokenizer, prompts, cfg, stream_seed(seed, "rollout", step))
     passes = [minibatches(len(prompts), cfg.minibatches, seed, step, epoch) for epoch in range(cfg.epochs)]
-    parts = [part for rows in passes[0] for part in micro_batches(rows, rollout.cost, cfg.micro_batch_tokens)]
-    scored = score(actors, rollout, parts, cfg)
+    parts = [part for rows in passes[0] for part in rollout.parts(rows, cfg.micro_batch_tokens)]
+    with meter.phase("score"):
+        scored = score(actors, rollout, parts, cfg)
     row = rollout_numbers(scored, state.numbers["kl_coef"])
     if reason := reason_to_stop(row, state.numbers, cfg):
         state.numbers["stopped"] = reason
@@ -180,7 +180,6 @@ def iterate(training: Training, prompts: Sequence[Prompt], step: int) -> Numbers
     if cfg.may_stop:
         copy_weights(state.modules.get("ema", actors.policy), state.modules["good"])
     batch, about = training.algorithm.batch_of(scored, state.numbers["kl_coef"], cfg)
-    scored_at = time.perf_counter()
     factor = lr_factor(step, cfg.iterations, cfg.lr_schedule, cfg.warmup_steps)
     row |= about | learn(actors, batch, passes, state, cfg, factor, _mix(training, step))
     if cfg.ema_decay is not None:
@@ -189,9 +188,7 @@ def iterate(training: Training, prompts: Sequence[Prompt], step: int) -> Numbers
         state.numbers["kl_coef"] = next_kl_coef(
             state.numbers["kl_coef"], row["kl"], target=cfg.kl_target, episodes=len(prompts), horizon=cfg.kl_horizon
         )  # fmt: skip
-    return row | {
-        "perf/rollout_s": sampled - began, "perf/score_s": scored_at - sampled, "perf/update_s": time.perf_counter() - scored_at,
-    }  # fmt: skip
+    return row
 
 
 def _mix(training: Training, step: int) -> Callable[[int, int], Numbers] | None:
@@ -275,13 +272,14 @@ def _fresh(training: Training, chosen: str, prompts: Sequence[Prompt], purpose: 
     cfg, policy = training.cfg, cast(PreTrainedModel, training.state.modules[chosen])
     judged = replace(training.actors, policy=policy, value=None)
     rollout = sample(policy, judged.tokenizer, prompts, cfg, stream_seed(training.run.seed, purpose))
-    parts = micro_batches(range(len(prompts)), rollout.cost, cfg.micro_batch_tokens)
+    parts = rollout.parts(range(len(prompts)), cfg.micro_batch_tokens)
     return score(judged, rollout, parts, cfg)
 
 
 def _write_samples(report: Reporter, step: int, training: Training, prompts: Sequence[Prompt]) -> None:
     """The same few prompts with the same seeds each time, so that only the policy changes."""
-    scored = _fresh(training, "policy", prompts, "samples")
+    with meter.phase("eval"):
+        scored = _fresh(training, "policy", prompts, "samples")
     numbers = zip(scored.score_B, scored.kl_B, strict=True)
     for prompt, text, (reward, kl) in zip(prompts, scored.rollout.texts, numbers, strict=True):
         messages = [{"role": m["role"], "content": m["content"]} for m in prompt.messages]

@@ -12,8 +12,10 @@ from torch import Tensor, where, zeros_like
 
 from training.core.checkpoint import TrainingState
 from training.core.config import PolicyConfig
-from training.core.loop import Numbers, check_finite, micro_batches, optimizer_step, permutation
+from training.core.loop import Numbers, autocast, check_finite, optimizer_step, permutation
 from training.core.losses import kl_k3, masked_sum, policy_losses, value_losses
+from training.core.meter import meter, whole
+from training.core.parallel import world
 from training.core.rollout import Actors, Rollout, answer_logprobs, answer_values
 
 KL_TOLERANCE = 1.5
@@ -110,14 +112,17 @@ def gradients(actors: Actors, batch: Batch, minibatch: Sequence[int], cfg: Polic
     actions = len(minibatch) if batch.takes_answers_whole else tokens
     sums: dict[str, float] = defaultdict(float)
     worst = 0.0
-    for part in micro_batches(minibatch, batch.rollout.cost, cfg.micro_batch_tokens):
-        # The policy's graph is gone before the value network's is made: one of them at a time stands in memory.
-        found = policy_gradients(actors, batch, part, cfg, actions)
-        worst = max(worst, found.pop("first_ratio_error"))
-        if batch.critic is not None:
-            found |= value_gradients(actors, batch, batch.critic, part, tokens)
-        for name, total in found.items():
-            sums[name] += total
+    with meter.phase("forward_backward"):
+        for part in batch.rollout.parts(minibatch, cfg.micro_batch_tokens):
+            # The policy's graph is gone before the value network's is made: one of them at a time stands in memory.
+            found = policy_gradients(actors, batch, part, cfg, actions)
+            worst = max(worst, found.pop("first_ratio_error"))
+            if batch.critic is not None:
+                found |= value_gradients(actors, batch, batch.critic, part, cfg, tokens)
+            for name, total in found.items():
+                sums[name] += total
+        sums, worst = world.sum(sums), world.highest(worst)
+    meter.trained(whole([batch.rollout.cost(i)[1] for i in minibatch]), *actors.trained.values())
     for name in ("policy_loss", "value_loss"):
         check_finite(sums.get(name, 0.0), name)
     counts = {"policy_loss": actions, "clip_share": actions}
@@ -132,7 +137,8 @@ def policy_gradients(
     """Sums over a part; the gradient is divided by `actions`."""
     rows = batch.rows(part)
     mask, old = batch.mask_BR[rows], batch.logp_BR[rows]
-    logp, _ = answer_logprobs(actors.policy, batch.rollout, part, mask.shape[1])
+    with autocast(mask.device, enabled=cfg.autocast_bf16):
+        logp, _ = answer_logprobs(actors.policy, batch.rollout, part, mask.shape[1])
     new_action, old_action, real = logp, old, mask
     if batch.takes_answers_whole:
         new_action = where(mask.bool(), logp, zeros_like(logp)).sum(1)
@@ -152,13 +158,14 @@ def policy_gradients(
 
 
 def value_gradients(
-    actors: Actors, batch: Batch, critic: Critic, part: Sequence[int], tokens: int
+    actors: Actors, batch: Batch, critic: Critic, part: Sequence[int], cfg: PolicyConfig, tokens: int
 ) -> Numbers:
     """Sums over a part; the gradient is `coef` times theirs divided by `tokens`."""
     assert actors.value is not None  # noqa: S101 - a batch has a critic where there is a value network
     rows = batch.rows(part)
     mask, old = batch.mask_BR[rows], critic.values_BR[rows]
-    value = answer_values(actors.value, batch.rollout, part, mask.shape[1])
+    with autocast(mask.device, enabled=cfg.autocast_bf16):
+        value = answer_values(actors.value, batch.rollout, part, mask.shape[1])
     total = masked_sum(value_losses(value, old, critic.returns_BR[rows], clip=critic.clip), mask)
     torch.autograd.backward(critic.coef * total / tokens)
     with torch.no_grad():

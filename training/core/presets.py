@@ -4,35 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# The paper's values (2203.02155): SFT C.1, reward model C.2, PPO C.4 of the 1.3B model. The gradient of pretraining text
-# is off, since it needs text of one's own (27.8 in `ptx_coef` with 8 in `ptx_ratio` is PPO-ptx), so the policy's rate is the
-# largest that did not diverge without it (E.8). RLOO has the same budget and price; its group of 4 is 2402.14740's.
-# Pretraining has no values there; the block is a GPT-2 small (Radford et al. 2019). DPO came later: its values are those of
-# Rafailov et al. (2305.18290, appendix B).
-INSTRUCTGPT: dict[str, dict[str, Any]] = {
-    "pretrain": {
-        "steps": 100_000, "batch_size": 64, "vocab_size": 50_257, "layers": 12, "width": 768, "heads": 12, "context": 1024,
-        "lr": 6e-4, "warmup_steps": 2000, "weight_decay": 0.1, "max_grad_norm": 1.0, "save_every": 1000, "eval_every": 1000,
-        "sample_every": 1000,
-    },
-    # The paper publishes the step that a reward model likes best. A first round has none yet, so `select` is left to the run.
-    "sft": {
-        "lr": 9.65e-6, "epochs": 16, "batch_size": 32, "dropout": 0.2, "lr_schedule": "cosine", "warmup_steps": 0,
-        "max_length": 2048, "max_prompt_length": 1000, "max_answer_length": 1000,
-    },
-    "reward": {"lr": 9e-6, "epochs": 1, "batch_size": 64, "lr_schedule": "cosine", "max_length": 2048},
-    "ppo": {
-        "lr": 8.05e-6, "value_lr": 9e-6, "lr_schedule": "constant", "warmup_steps": 10, "iterations": 500, "episodes": 512,
-        "epochs": 1, "minibatches": 8, "max_new_tokens": 1024, "kl_coef": 0.02, "gamma": 1.0, "lam": 0.95, "clip": 0.2,
-        "ema_decay": 0.992,
-    },
-    "dpo": {"lr": 1e-6, "lr_schedule": "constant", "warmup_steps": 150, "batch_size": 64, "beta": 0.1, "max_new_tokens": 1024},
-    "best_of_n": {"n": 64, "max_new_tokens": 1024},
-    "rloo": {
-        "lr": 8.05e-6, "lr_schedule": "constant", "warmup_steps": 10, "iterations": 500, "episodes": 512, "samples_per_prompt": 4,
-        "max_new_tokens": 1024, "kl_coef": 0.02, "ema_decay": 0.992,
-    },
-}  # fmt: skip
+from training.core.instructgpt import INSTRUCTGPT
 
 # For a model of 1-3 million weights on two CPU cores: minutes.
 CPU_STARTER: dict[str, dict[str, Any]] = {

@@ -47,6 +47,8 @@ from training.core.loop import (
     start,
     stream_seed,
 )
+from training.core.meter import meter, whole
+from training.core.parallel import world
 from training.core.run_folder import Run
 from training.core.stage import SampleBook, checkpoint_activations, policy_saver
 
@@ -78,15 +80,16 @@ def train_pretrain(run: Run) -> dict[str, Any]:
     book = SampleBook(run, tokenizer, _prompts(tokenizer, valid or train), cfg.context)
 
     def do_step(step: int) -> Numbers:
-        blocks = block_batch(stream, cfg, run.seed, step).to(device)
+        with meter.phase("data"):
+            blocks = block_batch(stream, cfg, run.seed, step).to(device)
         row = _update(model, blocks, state, cfg, step)
-        if (
-            cfg.budget_seconds
-            and time.monotonic() - began + state.numbers.get("seconds", 0.0) > cfg.budget_seconds
-        ):
-            state.numbers["stopped"] = "budget_seconds"
+        if cfg.budget_seconds:
+            seconds = time.monotonic() - began + state.numbers.get("seconds", 0.0)
+            if world.highest(seconds) > cfg.budget_seconds:
+                state.numbers["stopped"] = "budget_seconds"
         if due(step + 1, cfg.eval_every, cfg.steps) or "stopped" in state.numbers:
-            row |= bits_per_byte(model, tokenizer, held_out, cfg)
+            with meter.phase("eval"):
+                row |= bits_per_byte(model, tokenizer, held_out, cfg)
         if due(step + 1, cfg.sample_every, cfg.steps):
             book.write(report, step + 1, model)
         return row
@@ -102,23 +105,23 @@ def train_pretrain(run: Run) -> dict[str, Any]:
 def _update(
     model: PreTrainedModel, blocks: Tensor, state: TrainingState, cfg: PretrainConfig, step: int
 ) -> Numbers:
-    began = time.perf_counter()
     count = blocks.shape[0] * (blocks.shape[1] - 1)
     total = 0.0
-    for part in torch.split(blocks, max(cfg.micro_batch_tokens // cfg.context, 1)):
-        ids, targets = part[:, :-1], part[:, 1:].flatten()
-        with autocast(blocks.device, enabled=cfg.autocast_bf16):
-            places = torch.arange(len(targets), device=blocks.device)
-            loss = nll_at(model, padded(ids, torch.ones_like(ids)), places, targets) / count
-        torch.autograd.backward(loss)
-        total += float(loss.detach())
+    with meter.phase("forward_backward"):
+        mine = blocks[world.share(range(len(blocks)), lambda _: 1)]
+        for part in torch.split(mine, max(cfg.micro_batch_tokens // cfg.context, 1)) if len(mine) else ():
+            ids, targets = part[:, :-1], part[:, 1:].flatten()
+            with autocast(blocks.device, enabled=cfg.autocast_bf16):
+                places = torch.arange(len(targets), device=blocks.device)
+                loss = nll_at(model, padded(ids, torch.ones_like(ids)), places, targets) / count
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
+        total = world.sum({"loss": total})["loss"]
     check_finite(total, "pretrain/loss")
     factor = lr_factor(step, cfg.steps, cfg.lr_schedule, cfg.warmup_steps)
     norms = optimizer_step(state.optimizer, state.modules, cfg, factor)
-    return {
-        "pretrain/loss": total, "pretrain/grad_norm": norms["model"], "pretrain/lr": cfg.lr * factor,
-        "perf/tokens_per_s": count / (time.perf_counter() - began),
-    }  # fmt: skip
+    meter.trained(whole([cfg.context] * len(blocks)), model)
+    return {"pretrain/loss": total, "pretrain/grad_norm": norms["model"], "pretrain/lr": cfg.lr * factor}
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, cfg: PretrainConfig, seed: int) -> PreTrainedModel:
@@ -209,13 +212,13 @@ def bits_per_byte(
     windows = [ids[i : i + cfg.context] for ids in starts for i in range(0, len(ids) - 1, cfg.context - 1)]
     nats = 0.0
     with evaluating(model):
-        for part in micro_batches(
-            range(len(windows)), lambda i: (1, len(windows[i])), cfg.micro_batch_tokens
-        ):
+        mine = world.share(range(len(windows)), lambda i: len(windows[i]))
+        for part in micro_batches(mine, lambda i: (1, len(windows[i])), cfg.micro_batch_tokens):
             ids, mask = pad([windows[i] for i in part], model.device)
             with autocast(model.device, enabled=cfg.autocast_bf16):
                 wanted = mask.bool()
                 wanted[:, 0] = False
                 nats += float(nll_at(model, padded(ids, mask), places_before(wanted), ids[wanted]))
+    nats = world.sum({"nats": nats})["nats"]
     size = sum(len(decode(tokenizer, ids).encode()) for ids in documents)
     return {"pretrain/valid_bits_per_byte": nats / math.log(2) / size} if size else {}

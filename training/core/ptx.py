@@ -15,8 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.core.config import PolicyConfig
 from training.core.data import Dropped, Prompt, read_demonstrations, require_some
-from training.core.loop import Numbers, check_finite, in_passes, micro_batches
+from training.core.loop import Numbers, autocast, check_finite, in_passes
 from training.core.losses import masked_sum
+from training.core.meter import meter, whole
+from training.core.parallel import world
 from training.core.pretrain import document_ids, read_documents
 from training.core.rollout import Rollout, answer_logprobs, answer_mask
 from training.core.run_folder import Run
@@ -45,10 +47,14 @@ class Pretraining:
         places = in_passes(len(self.examples), begin * ratio, end * ratio, self.seed, "ptx")
         texts = as_rollout([self.examples[i] for i in places])
         tokens, nats = sum(map(len, texts.answers)), 0.0
-        for part in micro_batches(range(len(places)), texts.cost, self.cfg.micro_batch_tokens):
-            nll = _nll(policy, texts, part)
-            torch.autograd.backward(self.cfg.ptx_coef * nll / tokens)
-            nats += float(nll.detach())
+        with meter.phase("forward_backward"):
+            for part in texts.parts(range(len(places)), self.cfg.micro_batch_tokens):
+                with autocast(policy.device, enabled=self.cfg.autocast_bf16):
+                    nll = _nll(policy, texts, part)
+                torch.autograd.backward(self.cfg.ptx_coef * nll / tokens)
+                nats += float(nll.detach())
+            nats = world.sum({"nats": nats})["nats"]
+        meter.trained(whole([texts.cost(i)[1] for i in range(len(places))]), policy)
         check_finite(nats, "ptx_loss")
         return {"ptx_loss": nats / tokens}
 

@@ -14,15 +14,21 @@ from training.core.metrics import METRICS
 
 
 class Reporter:
-    """Appends rows to metrics.jsonl and samples.jsonl. A resumed run first drops the rows after its checkpoint."""
+    """Appends rows to metrics.jsonl and samples.jsonl. A resumed run first drops the rows after its checkpoint.
 
-    def __init__(self, folder: Path, total_steps: int, resumed_at: int | None = None) -> None:
+    silent: writes nothing; of several processes of a run one alone does.
+    """
+
+    def __init__(
+        self, folder: Path, total_steps: int, resumed_at: int | None = None, *, silent: bool = False
+    ) -> None:
+        self.silent = silent
         self.total_steps = total_steps
         self.started_at_step = resumed_at or 0
         self.started = time.monotonic()
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples.jsonl"
-        for path in (self.metrics, self.samples):
+        for path in () if silent else (self.metrics, self.samples):
             _keep_rows(path, -1 if resumed_at is None else resumed_at)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -36,18 +42,24 @@ class Reporter:
             "eta_s": round(pace * max(self.total_steps - step, 0), 1),
         }
         row |= {name: (value if math.isfinite(value) else None) for name, value in numbers.items()}
-        _append(self.metrics, row)
+        self._append(self.metrics, row)
 
     def sample(self, step: int, prompt: list[dict[str, str]], text: str, **numbers: float) -> None:
         """One answer to a fixed prompt, with its reward and KL where they are known."""
-        _append(self.samples, {"step": step, "prompt": prompt, "text": text, **numbers})
+        self._append(self.samples, {"step": step, "prompt": prompt, "text": text, **numbers})
 
     def sync(self) -> None:
         """Force what was written to disk; a checkpoint must not outlive the rows before it."""
-        for path in (self.metrics, self.samples):
+        for path in () if self.silent else (self.metrics, self.samples):
             if path.exists():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
+
+    def _append(self, path: Path, row: Mapping[str, Any]) -> None:
+        if self.silent:
+            return
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -56,11 +68,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
     return [json.loads(line) for line in lines if line.strip()]
-
-
-def _append(path: Path, row: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _keep_rows(path: Path, last_step: int) -> None:

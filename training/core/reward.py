@@ -10,13 +10,14 @@ that demonstrations have mean 0 (3.5), or the training answers where none are gi
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from inference.engine.models import ScalarModel, disable_dropout
@@ -36,7 +37,9 @@ from training.core.loop import (
     start,
 )
 from training.core.losses import kept_pairs, tied_pairs
-from training.core.reward_batches import batches_of, check_hold_out, parts_of
+from training.core.meter import meter
+from training.core.parallel import world
+from training.core.reward_batches import batches_of, check_hold_out, layout_of, parts_of, share_of
 from training.core.reward_measure import held_out, normal_shift, report_on
 from training.core.reward_scores import Scored, choose_way, scores_of, weighted_loss
 from training.core.run_folder import Run, write_json
@@ -88,7 +91,8 @@ def train_reward(run: Run) -> dict[str, Any]:
         factor = lr_factor(step, len(plan), cfg.lr_schedule, cfg.warmup_steps)
         row = update(model, plan[step], state, cfg, factor, shared=sharing.used)
         if due(step + 1, cfg.eval_every, len(plan)):
-            row |= held_out(model, data.valid, cfg, shared=sharing.used)
+            with meter.phase("eval"):
+                row |= held_out(model, data.valid, cfg, shared=sharing.used)
         return row
 
     if state.step == 0:
@@ -106,7 +110,8 @@ def train_reward(run: Run) -> dict[str, Any]:
     about = report_on(
         model, data.train, data.valid, cfg, limit, shared=sharing.used, seen_in_training=data.seen_in_training
     )
-    write_json(run.folder / "report.json", about)
+    if world.is_first:
+        write_json(run.folder / "report.json", about)
     last = {**last, "reward/shift": model.shift, **_of_report(about)}
     publish_model(run, "model", scalar_saver(model, tokenizer, cfg), last, data.dropped, about)
     return result(
@@ -137,40 +142,44 @@ def update(
     shared: bool = False,
 ) -> Numbers:
     """One optimizer step: sum over rankings of weight x their loss, divided by the rankings of the whole batch."""
-    began = time.perf_counter()
-    total = 0.0
-    seen: list[Scored] = []
-    for part in parts_of(batch, cfg.micro_batch_tokens, shared=shared):
-        rows = [batch[i] for i in part]
-        scored = scores_of(model, rows, cfg, shared=shared)
-        loss = weighted_loss(scored, rows, cfg, len(batch))
-        torch.autograd.backward(loss)
-        total += float(loss.detach())
-        seen.append(scored._replace(scores=scored.scores.detach()))
-    check_finite(total, "reward/loss")
+    sums: dict[str, float] = defaultdict(float)
+    with meter.phase("forward_backward"):
+        mine = [batch[i] for i in share_of(batch)]
+        for part in parts_of(mine, cfg.micro_batch_tokens, shared=shared):
+            rows = [mine[i] for i in part]
+            scored = scores_of(model, rows, cfg, shared=shared)
+            loss = weighted_loss(scored, rows, cfg, len(batch))
+            torch.autograd.backward(loss)
+            sums["loss"] += float(loss.detach())
+            _watch(scored, sums)
+        sums = world.sum(sums)
+    check_finite(sums["loss"], "reward/loss")
     norms = optimizer_step(state.optimizer, state.modules, cfg, factor)
-    tokens = sum(one.tokens for one in seen)
+    meter.trained(layout_of(batch).pieces(shared=shared), model)
     return {
-        "reward/loss": total, **_agreement(seen), "reward/grad_norm": norms["model"], "reward/lr": cfg.lr * factor,
-        "reward/backbone_tokens": tokens, "reward/shared_prefix": float(shared),
-        "perf/tokens_per_s": tokens / (time.perf_counter() - began),
+        "reward/loss": sums["loss"], **_agreement(sums), "reward/grad_norm": norms["model"], "reward/lr": cfg.lr * factor,
+        "reward/backbone_tokens": sums["tokens"], "reward/shared_prefix": float(shared),
     }  # fmt: skip
 
 
-def _agreement(seen: Sequence[Scored]) -> Numbers:
-    """How the step's rankings were ordered before it, and how their scores lie."""
-    scores: list[Tensor] = []
-    right, pairs, tied = 0.0, 0, 0
-    for one in seen:
-        kept = kept_pairs(one.ranks, one.present)
-        pairs += int(kept.sum())
-        tied += int(tied_pairs(one.ranks, one.present).sum()) // 2
-        right += float((one.scores.unsqueeze(2) > one.scores.unsqueeze(1))[kept].sum())
-        scores.append(one.scores[one.present])
-    every = torch.cat(scores)
-    found = {"reward/pairs": float(pairs), "reward/tied_pairs": float(tied), "reward/score_mean": float(every.mean()),
-             "reward/score_std": float(every.std(correction=0))}  # fmt: skip
-    return found | ({"reward/accuracy": right / pairs} if pairs else {})
+@torch.no_grad()
+def _watch(scored: Scored, sums: dict[str, float]) -> None:
+    """Add up how rankings were ordered before the step, and how their scores lie."""
+    kept, scores_N = kept_pairs(scored.ranks, scored.present), scored.scores[scored.present].double()
+    sums["pairs"] += float(kept.sum())
+    sums["tied_pairs"] += float(tied_pairs(scored.ranks, scored.present).sum()) / 2
+    sums["right"] += float((scored.scores.unsqueeze(2) > scored.scores.unsqueeze(1))[kept].sum())
+    sums["answers"] += len(scores_N)
+    sums["score"] += float(scores_N.sum())
+    sums["square"] += float(scores_N.square().sum())
+    sums["tokens"] += scored.tokens
+
+
+def _agreement(sums: Mapping[str, float]) -> Numbers:
+    mean = sums["score"] / sums["answers"]
+    found = {"reward/pairs": sums["pairs"], "reward/tied_pairs": sums["tied_pairs"], "reward/score_mean": mean,
+             "reward/score_std": math.sqrt(max(sums["square"] / sums["answers"] - mean**2, 0.0))}  # fmt: skip
+    return found | ({"reward/accuracy": sums["right"] / sums["pairs"]} if sums["pairs"] else {})
 
 
 def _of_report(report: dict[str, Any] | None) -> Numbers:

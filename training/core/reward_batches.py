@@ -13,6 +13,7 @@ from training.core.config import RewardConfig
 from training.core.data import Ranking
 from training.core.errors import RunError
 from training.core.loop import permutation
+from training.core.parallel import world
 
 
 def batches_of(rows: Sequence[Ranking], cfg: RewardConfig, seed: int, epoch: int) -> list[list[int]]:
@@ -73,6 +74,13 @@ class Layout:
         owner, ids = self.answers[number]
         return ids[len(self.prompts[owner]) :]
 
+    def pieces(self, *, shared: bool) -> list[tuple[int, int]]:
+        """What passes the backbone: (tokens, how many each could look at), a prompt or an answer at a time."""
+        if not shared:
+            return [(len(ids), len(ids)) for _, ids in self.answers]
+        cut = [(len(self.cut(n)), len(ids)) for n, (_, ids) in enumerate(self.answers)]
+        return [(len(prompt), len(prompt)) for prompt in self.prompts] + cut
+
     def tokens(self, *, shared: bool) -> int:
         """Real tokens that pass the backbone: P + sum of C_k for each prompt, or sum of P + C_k."""
         whole = sum(len(ids) for _, ids in self.answers)
@@ -90,6 +98,15 @@ def layout_of(rows: Sequence[Ranking]) -> Layout:
         owner = prompts.setdefault(row.prompt, len(prompts))
         places.append([answers.setdefault((owner, tuple(ids)), len(answers)) for ids in row.answers])
     return Layout(list(prompts), [(owner, list(ids)) for owner, ids in answers], places)
+
+
+def share_of(rows: Sequence[Ranking]) -> list[int]:
+    """Indices of the rankings of a batch that this rank computes; those of one prompt stay together."""
+    return [i for unit in world.share(by_prompt(rows), lambda unit: _tokens(rows, unit)) for i in unit]
+
+
+def _tokens(rows: Sequence[Ranking], unit: Sequence[int]) -> int:
+    return sum(len(ids) for i in unit for ids in rows[i].answers)
 
 
 def parts_of(rows: Sequence[Ranking], budget: int, *, shared: bool) -> list[list[int]]:

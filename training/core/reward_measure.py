@@ -10,8 +10,9 @@ from inference.engine.models import ScalarModel, last_real
 from training.core.config import RewardConfig
 from training.core.data import Dropped, Ranking, read_demonstrations, require_some
 from training.core.loop import Numbers, check_finite, evaluating, micro_batches, pad
+from training.core.parallel import world
 from training.core.ranking_quality import quality
-from training.core.reward_batches import parts_of
+from training.core.reward_batches import parts_of, share_of
 from training.core.reward_report import Judged, reward_report
 from training.core.reward_scores import losses_of, scores_of
 from training.core.run_folder import Run
@@ -33,15 +34,18 @@ def _scored(
     model: ScalarModel, rows: Sequence[Ranking], cfg: RewardConfig, *, shared: bool
 ) -> tuple[list[list[float]], float]:
     """Raw scores of each ranking's answers, in the order of `rows`, and the summed loss."""
-    found: list[list[float]] = [[] for _ in rows]
+    own = share_of(rows)
+    mine = [rows[i] for i in own]
+    scores: dict[int, list[float]] = {}
     loss = 0.0
     with evaluating(model):
-        for part in parts_of(rows, cfg.micro_batch_tokens, shared=shared):
-            scored = scores_of(model, [rows[i] for i in part], cfg, shared=shared)
+        for part in parts_of(mine, cfg.micro_batch_tokens, shared=shared):
+            scored = scores_of(model, [mine[i] for i in part], cfg, shared=shared)
             loss += float(losses_of(scored, cfg).sum())
             for i, scores_K in zip(part, scored.scores, strict=True):
-                found[i] = scores_K[: len(rows[i].ranks)].tolist()
-    return found, loss
+                scores[own[i]] = scores_K[: len(mine[i].ranks)].tolist()
+    found = {i: one for of_rank in world.gather(scores) for i, one in of_rank.items()}
+    return [found[i] for i in range(len(rows))], world.sum({"loss": loss})["loss"]
 
 
 def report_on(
@@ -118,7 +122,8 @@ def mean_score(model: ScalarModel, answers: Sequence[list[int]], budget: int) ->
     """Mean of the raw scores (before any shift) of prompt + answer ids."""
     total = 0.0
     with evaluating(model):
-        for part in micro_batches(range(len(answers)), lambda i: (1, len(answers[i])), budget):
+        mine = world.share(range(len(answers)), lambda i: len(answers[i]))
+        for part in micro_batches(mine, lambda i: (1, len(answers[i])), budget):
             ids, mask = pad([answers[i] for i in part], model.score.weight.device)
             total += float(model(ids, mask).gather(1, last_real(mask)).double().sum())
-    return total / len(answers)
+    return world.sum({"score": total})["score"] / len(answers)

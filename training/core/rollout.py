@@ -21,8 +21,9 @@ from inference.engine.models import ScalarModel
 from inference.engine.requests import SampleRequest
 from training.core.config import PolicyConfig
 from training.core.data import Prompt
-from training.core.loop import Numbers, pad
+from training.core.loop import Numbers, autocast, micro_batches, pad
 from training.core.losses import kl_k1, kl_k3, masked_mean
+from training.core.parallel import world
 from training.core.stage import generate, token_logprobs_of
 
 
@@ -81,6 +82,10 @@ class Rollout:
         """Rows and tokens of an episode, for micro_batches."""
         return 1, len(self.prompts[i].ids) + len(self.answers[i])
 
+    def parts(self, rows: Sequence[int], budget: int) -> list[list[int]]:
+        """This rank's share of some episodes, in micro-batches of at most `budget` padded tokens."""
+        return micro_batches(world.share(rows, lambda i: self.cost(i)[1]), self.cost, budget)
+
 
 def sample(
     policy: PreTrainedModel,
@@ -91,7 +96,8 @@ def sample(
 ) -> Rollout:
     """One answer per prompt, at temperature 1 without any truncation: the distribution whose log-probabilities PPO uses.
 
-    A prompt that stands there several times gets candidates 0, 1, ...; a draw hangs on (seed, prompt id, candidate).
+    A prompt that stands there several times gets candidates 0, 1, ...; a draw hangs on (seed, prompt id, candidate), so
+    the text is the same whichever rank draws it. Ranks share the prompts, and each gets all answers.
     """
     params = SamplingParams(max_tokens=cfg.max_new_tokens, ignore_eos=cfg.ignore_eos)
     wanted = Counter(prompt.id for prompt in prompts)
@@ -100,9 +106,11 @@ def sample(
         SampleRequest(prompt_ids=tuple(first[key].ids), n=n, params=params, seed=seed, key=key, stream=False)
         for key, n in wanted.items()
     ]
+    mine = world.share(requests, lambda one: one.n)
     with torch.no_grad():
-        drawn = generate(policy, tokenizer, requests)
-    left = {key: iter(samples) for key, samples in zip(wanted, drawn, strict=True)}
+        drawn = generate(policy, tokenizer, mine)
+    own = {one.key: samples for one, samples in zip(mine, drawn, strict=True)}
+    left = {key: iter(samples) for of_rank in world.gather(own) for key, samples in of_rank.items()}
     samples = [next(left[prompt.id]) for prompt in prompts]
     return Rollout(
         prompts=list(prompts),
@@ -166,32 +174,28 @@ class Scored:
 
 @torch.no_grad()
 def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg: PolicyConfig) -> Scored:
-    """Run policy, reference, value and reward model over the rollout, in the given parts.
+    """Run policy, reference, value and reward model over the rollout, in the given parts; each rank has its own, and all
+    get the whole.
 
     The parts are those of the first pass of learning: with the same rows in the same shapes, the new log-probabilities
     of the first minibatch equal the old ones bit for bit.
     """
     mask = answer_mask(rollout, actors.policy.device)
     logp, ref_logp, values, entropy = (torch.zeros(mask.shape, device=mask.device) for _ in range(4))
-    for part in parts:
-        rows = torch.tensor(part, device=mask.device)
-        new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)
-        assert spread is not None  # noqa: S101 - asked for; tells mypy
-        logp[rows], entropy[rows] = new, spread
-        ref_logp[rows] = answer_logprobs(actors.reference, rollout, part, mask.shape[1])[0]
-        if actors.value is not None:
-            values[rows] = answer_values(actors.value, rollout, part, mask.shape[1])
+    with autocast(mask.device, enabled=cfg.autocast_bf16):
+        for part in parts:
+            rows = torch.tensor(part, device=mask.device)
+            new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)
+            assert spread is not None  # noqa: S101 - asked for; tells mypy
+            logp[rows], entropy[rows] = new, spread
+            ref_logp[rows] = answer_logprobs(actors.reference, rollout, part, mask.shape[1])[0]
+            if actors.value is not None:
+                values[rows] = answer_values(actors.value, rollout, part, mask.shape[1])
+        scores = answer_scores(actors.reward, rollout, parts, cfg, mask.device)
     # Padding holds whatever was gathered there; it is cleared so that nothing can depend on it.
     logp, ref_logp, values, entropy = (x * mask for x in (logp, ref_logp, values, entropy))
-    return Scored(
-        rollout,
-        mask,
-        logp,
-        ref_logp,
-        values,
-        entropy,
-        answer_scores(actors.reward, rollout, parts, cfg, mask.device),
-    )
+    world.add_up(logp, ref_logp, values, entropy)
+    return Scored(rollout, mask, logp, ref_logp, values, entropy, scores)
 
 
 @torch.no_grad()
@@ -208,6 +212,7 @@ def answer_scores(
         for part in parts:
             ids, mask = pad([rollout.sequence(i) for i in part], device)
             scores[torch.tensor(part, device=device)] = reward.rewards(ids, mask)
+        world.add_up(scores)
     else:
         scores += torch.tensor(list(reward(rollout.prompts, rollout.answers)), device=device)
     if cfg.no_eos_reward is not None:

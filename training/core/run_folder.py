@@ -11,7 +11,9 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -223,6 +225,15 @@ def write_json(path: Path, data: object) -> None:
     fsync_path(path.parent)
 
 
+def write_json_once(path: Path, data: object, writer: int) -> None:
+    """Write a file that several processes may want to write: the first one's stays."""
+    own = path.with_name(f"{path.stem}.{writer}{path.suffix}")
+    write_json(own, data)
+    with suppress(FileExistsError):
+        os.link(own, path)
+    own.unlink()
+
+
 def publish_folder(final: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, fsync all of it, and rename it to `final`, which must be a new name."""
     temporary = final.with_name(final.name + ".tmp")
@@ -238,8 +249,8 @@ def publish_folder(final: Path, write: Callable[[Path], None]) -> None:
 
 def clear_outcome(folder: Path) -> None:
     """Take away how an earlier try in this folder ended; its checkpoints and metrics stay."""
-    for name in ("result.json", "error.json"):
-        (folder / name).unlink(missing_ok=True)
+    for path in (folder / "result.json", *folder.glob("error*.json")):
+        path.unlink(missing_ok=True)
     clear_unfinished(folder)
 
 
@@ -260,13 +271,21 @@ def clear_temporaries(folder: Path) -> None:
 
 
 def leave_with_parent(variable: str = "PRECEPTOR_HELD_FD") -> None:
-    """Kill this process group when the pipe named by the variable closes, that is when the supervisor is gone."""
-    if (descriptor := os.environ.get(variable)) is None:
+    """Kill this process group when the pipe named by the variable closes, that is when the supervisor is gone.
+
+    The ranks of a launcher, which hands no pipe on, go when it is gone.
+    """
+    descriptor, parent = os.environ.get(variable), os.getppid()
+    if descriptor is None and "TORCHELASTIC_RUN_ID" not in os.environ:
         return
 
     def watch() -> None:
-        while os.read(int(descriptor), 1):
-            pass
+        if descriptor is not None:
+            while os.read(int(descriptor), 1):
+                pass
+        else:
+            while os.getppid() == parent:
+                time.sleep(1.0)
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(137)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -50,7 +51,9 @@ from training.core.loop import (
     sorted_batches,
     start,
 )
+from training.core.meter import meter, whole
 from training.core.packing import check_packing, lay_out, pack, row_tokens
+from training.core.parallel import world
 from training.core.run_folder import Run
 from training.core.stage import (
     SampleBook,
@@ -80,17 +83,16 @@ def train_sft(run: Run) -> dict[str, Any]:
     total = cfg.epochs * steps_per_epoch
     report = start(run, state, total)
     book = SampleBook(run, tokenizer, prompts, limit)
-    batches: dict[int, list[list[int]]] = {}
+    plan = lru_cache(maxsize=1)(lambda epoch: batches_of(train, cfg, run.seed, epoch))
 
     def measure() -> Numbers:
-        return held_out(model, valid, cfg) | (judge.numbers(model) if judge else {})
+        with meter.phase("eval"):
+            return held_out(model, valid, cfg) | (judge.numbers(model) if judge else {})
 
     def do_step(step: int) -> Numbers:
         epoch, place = divmod(step, steps_per_epoch)
-        if epoch not in batches:
-            batches.clear()
-            batches[epoch] = batches_of(train, cfg, run.seed, epoch)
-        batch = [train[i] for i in batches[epoch][place]]
+        with meter.phase("data"):
+            batch = [train[i] for i in plan(epoch)[place]]
         row = update(model, batch, state, cfg, lr_factor(step, total, cfg.lr_schedule, cfg.warmup_steps))
         if due(step + 1, cfg.eval_every, total):
             row |= measure()
@@ -175,29 +177,31 @@ def update(
     factor: float,
 ) -> Numbers:
     """One optimizer step. Each part's summed loss is divided by the learned tokens of the whole batch, not of the part."""
-    began = time.perf_counter()
     tokens = answer_tokens(batch)
-    total, positions = 0.0, 0
-    for rows in parts_of(batch, cfg):
-        loss = rows_nll(model, rows, cfg) / tokens
-        torch.autograd.backward(loss)
-        total += float(loss.detach())
-        positions += len(rows) * max(map(row_tokens, rows))
-    check_finite(total, "sft/loss")
+    sums = {"loss": 0.0, "positions": 0.0}
+    with meter.phase("forward_backward"):
+        for rows in parts_of(batch, cfg):
+            loss = rows_nll(model, rows, cfg) / tokens
+            torch.autograd.backward(loss)
+            sums["loss"] += float(loss.detach())
+            sums["positions"] += len(rows) * max(map(row_tokens, rows))
+        sums = world.sum(sums)
+    check_finite(sums["loss"], "sft/loss")
     norms = optimizer_step(state.optimizer, {"model": model}, cfg, factor)
-    real = row_tokens(batch)
+    meter.trained(whole([len(one.ids) for one in batch]), model)
     return {
-        "sft/loss": total, "sft/grad_norm": norms["model"], "sft/lr": cfg.lr * factor, "sft/tokens": tokens,
-        "sft/padding_share": 1 - real / positions, "perf/tokens_per_s": real / (time.perf_counter() - began),
+        "sft/loss": sums["loss"], "sft/grad_norm": norms["model"], "sft/lr": cfg.lr * factor, "sft/tokens": tokens,
+        "sft/padding_share": 1 - row_tokens(batch) / sums["positions"],
     }  # fmt: skip
 
 
 def parts_of(batch: Sequence[Demonstration], cfg: SFTConfig) -> list[list[list[Demonstration]]]:
-    """A batch as micro-batches of rows, a row being one demonstration, or several with `packing`."""
+    """This rank's share of a batch as micro-batches of rows, a row being one demonstration, or several with `packing`."""
     lengths = [len(one.ids) for one in batch]
     rows = pack(lengths) if cfg.packing else [[i] for i in range(len(batch))]
     cost = [sum(lengths[i] for i in row) for row in rows]
-    parts = micro_batches(range(len(rows)), lambda r: (1, cost[r]), cfg.micro_batch_tokens)
+    mine = world.share(range(len(rows)), lambda r: cost[r])
+    parts = micro_batches(mine, lambda r: (1, cost[r]), cfg.micro_batch_tokens)
     return [[[batch[i] for i in rows[r]] for r in part] for part in parts]
 
 
@@ -222,7 +226,7 @@ def held_out(model: PreTrainedModel, rows: Sequence[Demonstration], cfg: SFTConf
         return {}
     with evaluating(model):
         nats = sum(float(rows_nll(model, part, cfg)) for part in parts_of(rows, cfg))
-    return {"sft/valid_nll": nats / answer_tokens(rows)}
+    return {"sft/valid_nll": world.sum({"nats": nats})["nats"] / answer_tokens(rows)}
 
 
 def use_dropout(model: nn.Module, p: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -26,6 +27,8 @@ from training.core.data import Prompt
 from training.core.errors import RunError
 from training.core.language import token_logprobs_of
 from training.core.loop import evaluating, stream_seed
+from training.core.meter import meter
+from training.core.parallel import world
 from training.core.report import Reporter
 from training.core.run_folder import Run
 
@@ -116,9 +119,10 @@ def vocabulary_of(model: PreTrainedModel) -> int:
 def generate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[SampleRequest]
 ) -> list[list[Sample]]:
-    """Samples from the engine. RunError `nan_loss` where the weights have become NaN, `out_of_memory` where a row finds no room."""
+    """Samples from the engine of this rank. RunError `nan_loss` where the weights have become NaN, `out_of_memory` where a row finds no room."""
+    engine, began = TorchEngine(model, tokenizer, slots=SLOTS), time.perf_counter()
     try:
-        return TorchEngine(model, tokenizer, slots=SLOTS).generate(requests)
+        samples = engine.generate(requests)
     except EngineError as wrong:
         if wrong.errors[0].code == "out_of_memory":
             raise RunError(
@@ -131,6 +135,13 @@ def generate(
             f"sampling failed: {wrong}",
             "Lower the learning rate, or resume from an earlier checkpoint.",
         ) from wrong
+    answers = [
+        (len(one.prompt_ids), len(sample.token_ids))
+        for one, of_one in zip(requests, samples, strict=True)
+        for sample in of_one
+    ]
+    meter.decoded(model, engine.stats().steps, answers, time.perf_counter() - began)
+    return samples
 
 
 class SampleBook:
@@ -147,9 +158,9 @@ class SampleBook:
         self.params = SamplingParams(max_tokens=tokens)
 
     def write(self, report: Reporter, step: int, model: PreTrainedModel) -> None:
-        if not self.prompts:
+        if not self.prompts or not world.is_first:
             return
-        with evaluating(model):
+        with meter.phase("eval"), evaluating(model):
             requests = [
                 SampleRequest(prompt_ids=tuple(p.ids), n=1, params=self.params, seed=self.seed, key=p.id)
                 for p in self.prompts

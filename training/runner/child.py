@@ -15,6 +15,8 @@ from typing import IO
 
 from django.conf import settings
 
+from training.runner.spread import processes, threads
+
 LOG_NAME = "log.txt"
 LOG_BYTES = 5 * 1024 * 1024
 GRACE_SECONDS = 20.0  # between TERM and KILL: one step and a checkpoint
@@ -38,7 +40,7 @@ FIXED = {
 
 
 class Child:
-    """One `python -m training.core <kind> run.json` in a session of its own.
+    """One `python -m training.core <kind> run.json`, or several of them under their launcher, in a session of its own.
 
     It holds the reading end of a pipe whose other end only this process has: when this process dies, however it
     dies, the child reads end-of-file and leaves with its whole process group.
@@ -48,9 +50,9 @@ class Child:
         held, self._hold = os.pipe()
         try:
             self.process = subprocess.Popen(  # noqa: S603 - a fixed list of words; nothing of a user is in it
-                [sys.executable, "-m", "training.core", kind, str(run_json)],
+                command(kind, run_json),
                 cwd=settings.BASE_DIR,
-                env=environment(held),
+                env=environment(held, processes(kind)),
                 pass_fds=[held],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -105,16 +107,17 @@ class Child:
             os.killpg(self.process.pid, number)
 
 
-def environment(held: int) -> dict[str, str]:
-    """All that the child sees of this process's environment."""
+def command(kind: str, run_json: Path) -> list[str]:
+    """The trainer itself, or a launcher of as many as the run is spread over."""
+    count = processes(kind)
+    started = ["training.core"] if count == 1 else ["training.core.launch", str(count)]
+    return [sys.executable, "-m", *started, kind, str(run_json)]
+
+
+def environment(held: int, count: int = 1) -> dict[str, str]:
+    """All that the child sees of this process's environment, where it is one of `count` processes."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {**kept, **FIXED, "OMP_NUM_THREADS": str(threads()), "PRECEPTOR_HELD_FD": str(held)}
-
-
-def threads() -> int:
-    """How many a child computes with. Torch takes OMP_NUM_THREADS at its word, and a checkpoint's bits hang on it."""
-    named = os.environ.get("OMP_NUM_THREADS", "")
-    return int(named) if named.isdecimal() and int(named) else os.cpu_count() or 1
+    return {**kept, **FIXED, "OMP_NUM_THREADS": str(threads(count)), "PRECEPTOR_HELD_FD": str(held)}
 
 
 def keep_log(stream: IO[bytes], path: Path) -> None:

@@ -19,8 +19,8 @@ from training.core.run_folder import clear_temporaries, sha256_of, write_json
 from training.models import POLICY_RUNS, Run, RunKind, Snapshot
 from training.places import attempt_folder
 from training.runner.checkpoints import take_checkpoint
-from training.runner.child import threads
 from training.runner.follow import parsed_row
+from training.runner.spread import processes, threads
 
 FILES = ("train.jsonl", "valid.jsonl")  # what is held out is never given to a trainer
 
@@ -66,6 +66,7 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
         hashes |= _write_rows(folder, _lines_of(run.demonstrations), datasets.sft_row)
     ready = AttemptFolder(path)
     resume(ready, run.checkpoint)
+    count = processes(run.kind)
     write_json(
         ready.run_json,
         {
@@ -83,7 +84,7 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
             },
             "sha256": hashes,
             "parents": {role: str(version.pk) for role, version in known.items()},
-            "versions": machine(threads()),
+            "versions": {**machine(threads(count)), "processes": str(count)},
             "resume_from": f"step-{ready.resumed_step}" if ready.resumed_from else None,
         },
     )

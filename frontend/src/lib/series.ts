@@ -61,6 +61,7 @@ export const KEY_METRICS: Record<string, string[]> = {
   sft: ["sft/loss", "sft/valid_nll"],
   reward: ["reward/accuracy", "reward/valid_accuracy", "reward/loss"],
   ppo: ["ppo/score", "ppo/kl", "ppo/response_tokens", "ppo/entropy"],
+  dpo: ["dpo/loss", "dpo/valid_accuracy", "dpo/kl"],
   rloo: ["rloo/score", "rloo/kl", "rloo/response_tokens", "rloo/entropy"],
 };
 

@@ -42,21 +42,54 @@ class Forks:
 
     def start(self, kind: str, run_json: Path, *faults: Fault, held: int | None = None) -> int:
         """Start a run and return its process id. `held`: the pipe that the child leaves with."""
+        return self._start(kind, run_json, [({}, faults)], [] if held is None else [held])[0]
+
+    def start_ranks(self, kind: str, run_json: Path, *faults: Sequence[Fault]) -> list[int]:
+        """Start a run on several processes, as torchrun would, each with its own accidents; their process ids by rank."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        size = str(len(faults))
+        shared = {
+            "WORLD_SIZE": size,
+            "LOCAL_WORLD_SIZE": size,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
+        ranks = [({**shared, "RANK": str(r), "LOCAL_RANK": str(r)}, one) for r, one in enumerate(faults)]
+        return self._start(kind, run_json, ranks, [])
+
+    def _start(
+        self,
+        kind: str,
+        run_json: Path,
+        ranks: Sequence[tuple[dict[str, str], Sequence[Fault]]],
+        held: list[int],
+    ) -> list[int]:
         order = {
             "arguments": [kind, str(run_json)],
             "log": str(run_json.with_name("log.txt")),
-            "faults": faults,
+            "ranks": ranks,
         }
-        socket.send_fds(self._socket, [json.dumps(order).encode()], [] if held is None else [held])
-        return int(self._socket.recv(64))
+        socket.send_fds(self._socket, [json.dumps(order).encode()], held)
+        pids: list[int] = json.loads(self._socket.recv(1 << 10))
+        return pids
 
     def wait(self, pid: int) -> int:
         """The exit code of the run that was started; negative: the signal that ended it."""
+        return self.wait_all([pid])[0]
+
+    def wait_all(self, pids: Sequence[int]) -> list[int]:
+        """The exit codes of the processes that were started."""
         try:
-            return int(self._socket.recv(64))
+            codes: list[int] = json.loads(self._socket.recv(1 << 10))
         except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
             raise
+        return codes
+
+    def run_ranks(self, kind: str, run_json: Path, *faults: Sequence[Fault]) -> list[int]:
+        return self.wait_all(self.start_ranks(kind, run_json, *faults))
 
     def run(self, kind: str, run_json: Path, *faults: Fault) -> int:
         return self.wait(self.start(kind, run_json, *faults))
@@ -75,20 +108,24 @@ def serve(descriptor: int) -> None:
             if not data:
                 return
             order = json.loads(data)
-            if (pid := os.fork()) == 0:
-                orders.close()
-                become(
-                    order["arguments"], Path(order["log"]), [Fault(*f) for f in order["faults"]], descriptors
-                )
+            pids = []
+            for environment, faults in order["ranks"]:
+                if (pid := os.fork()) == 0:
+                    orders.close()
+                    os.environ |= environment
+                    become(order["arguments"], Path(order["log"]), [Fault(*f) for f in faults], descriptors)
+                pids.append(pid)
             for held in descriptors:
                 os.close(held)
-            orders.send(str(pid).encode())
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            orders.send(json.dumps(pids).encode())
+            codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
             with contextlib.suppress(BrokenPipeError):  # Whoever asked is gone.
-                orders.send(str(code).encode())
+                orders.send(json.dumps(codes).encode())
 
 
 def import_everything() -> None:
+    import accelerate  # noqa: F401 - joins the ranks of a run, late
+
     import training.core
 
     for module in pkgutil.iter_modules(training.core.__path__, "training.core."):

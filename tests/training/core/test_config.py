@@ -22,6 +22,7 @@ from training.core.config import (
     config_from_json,
     preset,
 )
+from training.core.instructgpt import CITED
 from training.core.loop import lr_factor, micro_batches, sorted_batches, stream_seed
 from training.core.metrics import METRICS, TIMING_COLUMNS
 from training.core.report import Reporter, read_rows
@@ -77,6 +78,51 @@ def test_the_form_knows_every_field(kind: str) -> None:
         assert row["help"].endswith((".", ")"))
         assert row["type"] in {"int", "float", "bool", "str"}
         assert row["type"] not in {"int", "float"} or (row["min"] is not None and row["max"] is not None)
+
+
+# Numbers that are shares, factors, rates or sizes of vectors; every other one is a number of something.
+PURE = {
+    "lr", "value_lr", "adam_beta1", "adam_beta2", "adam_eps", "weight_decay", "max_grad_norm", "valid_share", "width", "dropout",
+    "centering", "clip", "gamma", "lam", "value_coef", "ema_decay", "ptx_coef", "length_drift_limit", "label_smoothing",
+}  # fmt: skip
+
+
+def test_every_number_of_something_has_a_unit() -> None:
+    numbers = [row for rows in FIELDS.values() for row in rows if row["type"] in {"int", "float"}]
+    assert {row["name"] for row in numbers if not row["unit"]} == PURE
+    assert {row["name"] for row in numbers if row["unit"]} & PURE == set()
+
+
+def test_every_value_of_the_paper_is_cited_and_these_are_the_paper_s() -> None:
+    """InstructGPT, appendices C and E.9."""
+    assert all(place for settings in CITED.values() for _, place in settings.values())
+    assert {kind: set(settings) for kind, settings in CITED.items()} == {
+        kind: set(settings) for kind, settings in PRESETS["instructgpt"].items()
+    }
+    sft, reward, ppo = (preset("instructgpt", kind).to_json() for kind in ("sft", "reward", "ppo"))
+    expected = {
+        "lr": 9.65e-6,
+        "epochs": 16,
+        "batch_size": 32,
+        "dropout": 0.2,
+        "warmup_steps": 0,
+        "lr_schedule": "cosine",
+    }
+    assert expected.items() <= sft.items()
+    assert {
+        "lr": 9e-6,
+        "epochs": 1,
+        "batch_size": 64,
+        "lr_schedule": "cosine",
+        "ties": "drop",
+    }.items() <= reward.items()
+    expected = {
+        "lr": 8.05e-6, "value_lr": 9e-6, "episodes": 512, "minibatches": 8, "epochs": 1, "kl_coef": 0.02, "clip": 0.2,
+        "gamma": 1.0, "lr_schedule": "constant", "warmup_steps": 10, "ema_decay": 0.992,
+    }  # fmt: skip
+    assert expected.items() <= ppo.items()
+    assert ppo["iterations"] * ppo["episodes"] == 256_000
+    assert all((one["adam_beta1"], one["adam_beta2"]) == (0.9, 0.95) for one in (sft, reward, ppo))
 
 
 def test_every_kind_of_run_can_be_started() -> None:

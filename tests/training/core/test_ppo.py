@@ -15,7 +15,7 @@ from torch import nn
 from inference.engine.models import load_policy, load_scalar, save_policy
 from tests.training.core.conftest import run_it
 from tests.training.core.rundirs import load_run, prompts
-from training.core.config import PRESETS, PPOConfig
+from training.core.config import PRESETS
 from training.core.metrics import METRICS
 from training.core.policy import load_actors, move_average
 from training.core.ppo import PPO, train_ppo
@@ -171,35 +171,6 @@ def test_rollouts_hang_on_prompt_ids_and_not_on_places(
     ]
     assert [r["ppo/entropy"] for r in rows[0]] == [r["ppo/entropy"] for r in rows[1]]
     assert rows[0][0]["ppo/entropy"] != rows[0][1]["ppo/entropy"]
-
-
-def test_the_paper_preset_is_the_papers() -> None:
-    sft, reward, ppo = (PRESETS["instructgpt"][kind] for kind in ("sft", "reward", "ppo"))
-    assert (sft["epochs"], sft["lr"], sft["batch_size"], sft["dropout"], sft["lr_schedule"]) == (
-        16,
-        9.65e-6,
-        32,
-        0.2,
-        "cosine",
-    )
-    assert (reward["epochs"], reward["lr"], reward["batch_size"]) == (1, 9e-6, 64)
-    config = PPOConfig.from_json(ppo)
-    assert (config.episodes, config.epochs, config.minibatches, config.kl_coef, config.clip) == (
-        512,
-        1,
-        8,
-        0.02,
-        0.2,
-    )
-    assert (config.gamma, config.lam, config.warmup_steps, config.ema_decay, config.value_lr) == (
-        1.0,
-        0.95,
-        10,
-        0.992,
-        9e-6,
-    )
-    assert (config.adam_beta1, config.adam_beta2, config.adam_eps) == (0.9, 0.95, 1e-5)
-    assert config.iterations * config.episodes == 256_000
 
 
 def test_a_reward_function_is_no_setting_of_a_run(base: Path, tmp_path: Path) -> None:

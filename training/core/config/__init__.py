@@ -35,6 +35,8 @@ CONFIGS: dict[str, type[StageConfig]] = {
     "score": ScoreConfig,
 }
 KINDS = tuple(CONFIGS)
+ONE_PROCESS = ("score", "best_of_n")
+"""Kinds that train nothing, and run in one process; all others may be spread over several."""
 
 
 def config_from_json(kind: str, data: Mapping[str, Any]) -> StageConfig:

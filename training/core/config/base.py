@@ -49,7 +49,7 @@ class StageConfig(Settings):
         "more time for memory that no longer grows with the number of blocks. It never changes a result.",
     )
     save_every: int = setting(50, "Steps between checkpoints.", unit="steps", low=1, high=1_000_000)
-    keep_checkpoints: int = setting(2, "Newest checkpoints kept.", low=1, high=1000)
+    keep_checkpoints: int = setting(2, "Newest checkpoints kept.", unit="checkpoints", low=1, high=1000)
     eval_every: int = setting(
         50,
         "Steps between measurements on the validation set (also at the first and last step).",

@@ -36,7 +36,7 @@ class DPOConfig(StageConfig):
         default=False,
         help="Divide the log-ratio of an answer by its tokens (Tulu 3, 2411.15124); beta is then a price per nat / token.",
     )
-    epochs: int = setting(1, "Passes over the rankings.", low=1, high=1000)
+    epochs: int = setting(1, "Passes over the rankings.", unit="epochs", low=1, high=1000)
     batch_size: int = setting(
         8, "Rankings (prompts) per step (2305.18290 B: 64 pairs).", unit="rankings", low=1, high=65_536
     )

@@ -18,8 +18,12 @@ class PolicyConfig(StageConfig):
     episodes: int = setting(
         128, "Answers sampled per iteration (IG C.4: 512).", unit="episodes", low=1, high=1_000_000
     )
-    epochs: int = setting(4, "Passes over each rollout batch (IG C.4: 1; LHP, N+: 4).", low=1, high=100)
-    minibatches: int = setting(4, "Optimizer steps per pass (IG C.4: 512 / 64 = 8).", low=1, high=10_000)
+    epochs: int = setting(
+        4, "Passes over each rollout batch (IG C.4: 1; LHP, N+: 4).", unit="epochs", low=1, high=100
+    )
+    minibatches: int = setting(
+        4, "Optimizer steps per pass (IG C.4: 512 / 64 = 8).", unit="steps / epoch", low=1, high=10_000
+    )
     max_new_tokens: int = setting(64, "Longest answer.", unit="tokens", low=1, high=32_768)
     ignore_eos: bool = setting(
         default=False, help="Sample on to max_new_tokens even past an EOS (for exact experiments)."
@@ -100,6 +104,11 @@ class PolicyConfig(StageConfig):
         "End the run when answers are this many times longer or shorter than in the first iteration; null: no limit.",
         low=1.01,
         high=1e3,
+    )
+
+    autocast_bf16: bool = setting(
+        default=False,
+        help="Multiply matrices in bfloat16; weights, log-probabilities and losses stay float32.",
     )
 
     @property

@@ -20,9 +20,9 @@ class PretrainConfig(StageConfig):
     vocab_size: int = setting(
         4096, "Largest vocabulary, bytes and special tokens included.", unit="tokens", low=280, high=262_144
     )
-    layers: int = setting(4, "Transformer blocks.", low=1, high=96)
+    layers: int = setting(4, "Transformer blocks.", unit="blocks", low=1, high=96)
     width: int = setting(128, "Size of the residual stream.", low=8, high=16_384)
-    heads: int = setting(4, "Attention heads; must divide width.", low=1, high=128)
+    heads: int = setting(4, "Attention heads; must divide width.", unit="heads", low=1, high=128)
     context: int = setting(256, "Longest sequence.", unit="tokens", low=16, high=131_072)
     valid_share: float = setting(
         0.01,

@@ -18,7 +18,11 @@ class RewardConfig(StageConfig):
 
     adam_eps: float = setting(1e-5, "Adam's epsilon (LHP core.py, N+).", low=1e-12, high=1.0)
     epochs: int = setting(
-        1, "Passes over the rankings. IG C.2: exactly 1, more overfit quickly.", low=1, high=100
+        1,
+        "Passes over the rankings. IG C.2: exactly 1, more overfit quickly.",
+        unit="epochs",
+        low=1,
+        high=100,
     )
     batch_size: int = setting(
         8,

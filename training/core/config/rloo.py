@@ -13,11 +13,16 @@ class RLOOConfig(PolicyConfig):
     """REINFORCE Leave-One-Out: several answers to a prompt are each other's baseline; no value network (2402.14740)."""
 
     epochs: int = setting(
-        1, "Passes over each rollout batch (2402.14740: 1, strictly on-policy).", low=1, high=100
+        1,
+        "Passes over each rollout batch (2402.14740: 1, strictly on-policy).",
+        unit="epochs",
+        low=1,
+        high=100,
     )
     minibatches: int = setting(
         1,
         "Optimizer steps per pass. More than one in all: the answer's whole probability ratio is clipped as in PPO.",
+        unit="steps / epoch",
         low=1,
         high=10_000,
     )

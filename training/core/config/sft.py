@@ -15,7 +15,7 @@ SELECT = ("last", "valid_loss", "reward")
 class SFTConfig(StageConfig):
     """Supervised fine-tuning on demonstrations: the loss is on the answer's tokens, its EOS included (IG 3.5, C.1)."""
 
-    epochs: int = setting(3, "Passes over the demonstrations (IG C.1: 16).", low=1, high=1000)
+    epochs: int = setting(3, "Passes over the demonstrations (IG C.1: 16).", unit="epochs", low=1, high=1000)
     batch_size: int = setting(
         16, "Demonstrations per step (IG C.1: 32, or 8 for 175B).", unit="demonstrations", low=1, high=65_536
     )

@@ -7,7 +7,7 @@ import { groupsOf, KEY_METRICS, toCsv } from "@/lib/series";
 import { useTexts } from "./texts";
 
 const SMOOTH = 0.8;
-const GROUPS = ["ppo", "rloo", "reward", "sft", "pretrain", "perf"];
+const GROUPS = ["ppo", "rloo", "dpo", "bon", "reward", "sft", "pretrain", "perf"];
 
 /** Save what the page already has; nothing is asked of the server. */
 function download(name: string, text: string): void {
@@ -48,6 +48,7 @@ export function Curves({ run, metrics }: { run: Run; metrics: Metrics }) {
         return rest.length === 0 ? null : (
           <details key={group} className="curve-section panel">
             <summary>{t("curves.group", { group, count: rest.length })}</summary>
+            {group === "perf" && !known.has("perf/mfu") && !known.has("perf/mbu") ? <Text c="dimmed" size="sm" mb="sm">{t("curves.no-peak")}</Text> : null}
             <div className="curve-grid">{rest.map(curve)}</div>
           </details>
         );
