@@ -38,9 +38,12 @@ class Errors:
     def refuse(self) -> None:
         """Raise ImportRefused if there is any."""
         if self.count:
-            message = (
-                f"Nothing was imported: {self.count} rows are wrong. Correct them and send the file again."
+            wrong = (
+                "1 row is wrong. Correct it"
+                if self.count == 1
+                else f"{self.count} rows are wrong. Correct them"
             )
+            message = f"Nothing was imported: {wrong} and send the file again."
             raise ImportRefused(message, extra={"errors": self.listed, "error_count": self.count})
 
 

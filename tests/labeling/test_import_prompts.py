@@ -227,7 +227,7 @@ def test_the_command_prints_bad_rows_and_fails(project, eva, tmp_path, capsys):
 
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "a"}\n{"prompt": ""}\n')
-    with pytest.raises(CommandError, match="1 rows are wrong"):
+    with pytest.raises(CommandError, match="1 row is wrong"):
         call_command("import_prompts", file, project=str(project.pk), user="eva")
     assert "line 2" in capsys.readouterr().err
 
@@ -238,3 +238,14 @@ def test_an_importer_who_simulates_marks_what_comes(project, eva):
     import_prompts(project=project, stream=lines({"prompt": "a", "completion": "b"}), actor=robot)
     assert Demonstration.objects.get().is_synthetic
     assert Demonstration.objects.get().pool == "heldout"
+
+
+@pytest.mark.parametrize("content", [b"not packed at all\n", gzip.compress(b'{"prompt": "Hi"}\n' * 50)[:-20]])
+def test_the_command_says_what_is_wrong_with_a_packed_file(project, eva, tmp_path, content):
+    from django.core.management import CommandError, call_command
+
+    file = tmp_path / "prompts.jsonl.gz"
+    file.write_bytes(content)
+    with pytest.raises(CommandError, match="not a whole gzip file"):
+        call_command("import_prompts", file, project=str(project.pk), user="eva")
+    assert Prompt.objects.count() == 0

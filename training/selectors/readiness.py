@@ -80,7 +80,11 @@ def _blocking(stock: Stock, recipe: Recipe) -> list[Missing]:
     asks = recipe.has(RoundState.DEMONSTRATING) and recipe.demonstrations > 0
     if not stock.has_policy:
         found.append(
-            _gap("no_policy", "The project has no current policy.", "Register a base model and promote it.")
+            _gap(
+                "no_policy",
+                "This project has no model to start from.",
+                "Open a new project with a base model and import its prompts there.",
+            )
         )
     if stock.train == 0 and (
         asks or recipe.has(RoundState.SAMPLING) or recipe.has(RoundState.TRAINING_POLICY)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -42,15 +45,23 @@ class Command(BaseCommand):
         )
 
 
-def open_lines(path: Path) -> IO[bytes]:
-    """The file, unpacked on the way if its name ends in .gz."""
+@contextmanager
+def open_lines(path: Path) -> Iterator[IO[bytes]]:
+    """The file, unpacked on the way if its name ends in .gz. CommandError where it cannot be read to its end."""
     try:
-        return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+        with cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb") as stream:
+            yield stream
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        remedy = "Pack it again, or take .gz off its name if it is not packed"
+        raise CommandError(f"{path} is not a whole gzip file ({error}). {remedy}.") from None
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
 
 
 def print_errors(command: BaseCommand, refused: ImportRefused) -> None:
-    """One line for each bad row."""
-    for error in cast(list[dict[str, Any]], refused.extra["errors"]):
+    """One line for each bad row that is listed, and how many more there are."""
+    listed = cast(list[dict[str, Any]], refused.extra["errors"])
+    for error in listed:
         command.stderr.write(f"line {error['line']}: {error['message']} {error['remedy']}")
+    if more := cast(int, refused.extra["error_count"]) - len(listed):
+        command.stderr.write(f"and {more} more")
