@@ -68,7 +68,7 @@ class Race:
     rates: Sequence[float] = RATES
     look_every: int = 5  # steps of ours
     most_epochs: int = 5
-    tokens: int = 8  # different ones, so that one pass is enough to learn their worth
+    tokens: int = 32  # different ones: with all 512, forty rankings teach neither side anything
 
 
 def race_rows(race: Race, seed: int) -> Iterator[Row]:
