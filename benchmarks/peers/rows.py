@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-HEADER = f"{'':<50}{'ours':>10}{'TRL':>10}  {'unit':<25}{'ratio':>8}{'wall':>8}  {'bar':<9}{'':<13}note"
+HEADER = f"{'':<55}{'ours':>10}{'TRL':>10}  {'unit':<25}{'ratio':>8}{'wall':>8}  {'bar':<12}{'':<13}note"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class Row:
 
     def __str__(self) -> str:
         return (
-            f"{self.what:<50}{_number(self.ours):>10}{_number(self.peer):>10}  {self.unit:<25}"
-            f"{_number(self.ratio, 'x'):>8}{_number(self.wall, 'x'):>8}  {self.bar:<9}{self.verdict:<13}{self.note}"
+            f"{self.what:<55}{_number(self.ours):>10}{_number(self.peer):>10}  {self.unit:<25}"
+            f"{_number(self.ratio, 'x'):>8}{_number(self.wall, 'x'):>8}  {self.bar:<12}{self.verdict:<13}{self.note}"
         ).rstrip()
 
 

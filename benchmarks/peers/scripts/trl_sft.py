@@ -29,6 +29,7 @@ def train(job: Job) -> Result:
             **arguments(job, folder),
             **LAYOUTS[job["layout"]],
             max_length=None,
+            completion_only_loss=True,  # By itself it is on only where prompts come as text.
             num_train_epochs=1,
         )
         trainer = SFTTrainer(
