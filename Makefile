@@ -35,6 +35,12 @@ bench-sampling: ## Bulk sampling against transformers, one table (OPTIONS="--qui
 mutants: ## Break the two cores on purpose, one mistake at a time: a test has to notice (OPTIONS="--only E8")
 	@$(RUN) mutants $(OPTIONS)
 
+bench-peers: ## Make the environments of what we are measured against, apart from ours
+	@$(RUN) bench-peers
+
+bench-training: ## SFT, reward model and PPO against TRL, one table (OPTIONS="--quick" for a few minutes)
+	@$(RUN) bench-training $(OPTIONS)
+
 fmt: ## Format Python and TypeScript
 	@$(RUN) fmt
 
@@ -44,4 +50,4 @@ schema: ## Write docs/openapi.json and the TypeScript types from the code
 clean: ## Remove what was built here (never the data; `make up` says where that is)
 	@$(RUN) clean
 
-.PHONY: help up link stop test check demo bench bench-resume bench-sampling mutants fmt schema clean
+.PHONY: help up link stop test check demo bench bench-peers bench-resume bench-sampling bench-training mutants fmt schema clean

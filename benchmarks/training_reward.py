@@ -80,13 +80,18 @@ def worth(answer: Sequence[int], scale: float = 3.0) -> float:
     return scale * sum(TOKEN_WORTH[token] for token in answer) / math.sqrt(len(answer))
 
 
-def plackett_luce(count: int, prompt: int, answer: int, k: int, *, seed: int) -> list[Ranking]:
-    """Rankings of k random answers each, drawn by the labeler's noisy worth; every ranking has a prompt of its own."""
+def plackett_luce(
+    count: int, prompt: int, answer: int, k: int, *, seed: int, tokens: int = VOCABULARY
+) -> list[Ranking]:
+    """Rankings of k random answers each, drawn by the labeler's noisy worth; every ranking has a prompt of its own.
+
+    The fewer different `tokens` there are, the fewer worths a model has to find out.
+    """
     rng = random.Random(seed)
     rows = []
     for n in range(count):
-        asked = [rng.randrange(VOCABULARY) for _ in range(prompt)]
-        answers = [[rng.randrange(VOCABULARY) for _ in range(answer)] for _ in range(k)]
+        asked = [rng.randrange(tokens) for _ in range(prompt)]
+        answers = [[rng.randrange(tokens) for _ in range(answer)] for _ in range(k)]
         noisy = [worth(one) - math.log(-math.log(rng.random())) for one in answers]
         order = sorted(range(k), key=lambda i: -noisy[i])
         ranks = [order.index(i) + 1 for i in range(k)]
@@ -116,15 +121,16 @@ def ours(
     way: str = "shared",
     lr: float = 5e-4,
     batch_size: int = 2,
-    after_step: Callable[[int], bool] | None = None,
+    epochs: int = 1,
+    after_step: Callable[[Timing], bool] | None = None,
 ) -> Timing:
-    """One pass of our trainer's own step over the rankings; `way` is one of WAYS.
+    """Passes of our trainer's own step over the rankings; `way` is one of WAYS.
 
-    after_step(step) may look at the model, outside of the clock, and ends the pass by returning True.
+    after_step(Timing so far) may look at the model, outside of the clock, and ends it all by returning True.
     """
     cfg = RewardConfig(lr=lr, batch_size=batch_size, lr_schedule="constant")
     state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
-    batches = batches_of(rankings, cfg, 0, 0)
+    batches = [batch for epoch in range(epochs) for batch in batches_of(rankings, cfg, 0, epoch)]
     cpu = wall = tokens = 0.0
     step = 0
     for step, batch in enumerate(batches, start=1):
@@ -138,7 +144,7 @@ def ours(
                 "reward/backbone_tokens"
             ]
         cpu, wall = cpu + time.process_time() - began, wall + time.perf_counter() - began_wall
-        if after_step is not None and after_step(step):
+        if after_step is not None and after_step(Timing(cpu, wall, tokens, step)):
             break
     return Timing(cpu, wall, tokens, step)
 

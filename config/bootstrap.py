@@ -40,6 +40,8 @@ NEEDS = {
     "bench-sampling": ("dev",),
     "bench-resume": ("dev",),
     "mutants": ("dev",),
+    "bench-peers": ("dev",),
+    "bench-training": ("dev",),
     "fmt": ("dev", "modules"),
     "schema": ("dev", "modules"),
     "clean": (),

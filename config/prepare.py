@@ -91,7 +91,14 @@ class Checkout:
 
     def clean(self) -> None:
         """Remove what was built here. The data folder is never touched."""
-        for folder in (DIST, FRONTEND / "node_modules", *ROOT.glob(".*_cache"), ROOT / ".hypothesis", VENV):
+        for folder in (
+            DIST,
+            FRONTEND / "node_modules",
+            *ROOT.glob(".*_cache"),
+            ROOT / ".hypothesis",
+            ROOT / ".peers",
+            VENV,
+        ):
             if folder.exists():
                 with self.steps.step(f"Remove {folder.relative_to(ROOT)}"):
                     shutil.rmtree(folder)

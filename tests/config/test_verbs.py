@@ -9,7 +9,9 @@ from benchmarks.__main__ import ROWS
 from config import verbs
 
 
-@pytest.mark.parametrize("verb", ["demo", "bench", "bench-resume", "mutants"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "bench", "bench-peers", "bench-resume", "bench-training", "mutants"]
+)
 def test_the_verb_becomes_a_program_that_exists(verb, monkeypatch):
     became = []
     monkeypatch.setattr(os, "execv", lambda _, words: became.extend(words))
