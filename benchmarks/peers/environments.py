@@ -33,5 +33,5 @@ def make(steps: Steps) -> None:
         with steps.step(f"TRL {release}"):
             if not python.exists():
                 run(f"TRL {release}", [sys.executable, "-m", "venv", PEERS / f"trl-{release}"], folder=ROOT)
-            Installer(python).install(["-r", str(wanted)])
+            Installer(python, steps.say).install(["-r", str(wanted)])
         stamp.write()
