@@ -40,6 +40,7 @@ def gates(folder: Path) -> dict[str, Callable[[], object]]:
     found: dict[str, Callable[[], object]] = {
         "Lint": lambda: _python("ruff", "check", "."),
         "Format": lambda: _python("ruff", "format", "--check", "."),
+        "Dead code": lambda: _python("vulture"),
         "Import rules": lambda: _python("lint-imports"),
         "Architecture": lambda: _python("pytest", "-q", "-p", "no:cacheprovider", "tests/architecture"),
         "Migrations": lambda: _manage("makemigrations", "--check", "--dry-run"),

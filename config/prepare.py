@@ -149,6 +149,10 @@ def requirements(extras: Iterable[str]) -> list[str]:
     return found
 
 
+# What installs constraints.txt is no package of it, so its version stands here.
+UV = "uv==0.13.9"
+
+
 class Installer:
     """uv if it can be had (ten times faster), else pip; torch for the CPU where no GPU is."""
 
@@ -193,7 +197,7 @@ class Installer:
         if self.uv.exists():
             return True
         try:
-            self._call([self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "uv"])
+            self._call([self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", UV])
         except StepFailed:
             return False
         return self.uv.exists()

@@ -30,7 +30,10 @@ GATES = {
     r"\bos\.system\(": "no shell between us and a child",
     r"^\s*@receiver\b|_(save|delete|init)\.connect\(": "a signal hides who calls whom; call a service",
     r"\.delay\(|\.apply_async\(": "inside a transaction the worker may see nothing; use common.celery.enqueue",
+    r"\bsend_task\(": "inside a transaction the worker may see nothing; use common.celery.enqueue",
 }
+# Where a gated thing is done for all others.
+HOMES = {r"\bsend_task\(": "common/celery.py"}
 
 
 def sources() -> list[Path]:
@@ -45,7 +48,7 @@ def test_it_is_nowhere(pattern):
     hits = [
         f"{name(path)}:{text.count(chr(10), 0, match.start()) + 1}"
         for path in sources()
-        if (text := without_prose(path))
+        if name(path) != HOMES.get(pattern) and (text := without_prose(path))
         for match in found.finditer(text)
     ]
     assert hits == [], GATES[pattern]
@@ -59,6 +62,7 @@ EXAMPLES = [
     "torch.load(path)", "import pickle", "pickle.loads(x)", "np.load(f, allow_pickle=True)", "yaml.load(x)",
     "mark_safe(x)", "<p dangerouslySetInnerHTML={x}/>", "run(x, shell=True)", "f(trust_remote_code=True)",
     "os.system(x)", "@receiver(post_save)", "task.delay(1)",
+    "app.send_task(name)",
 ]  # fmt: skip
 
 

@@ -12,8 +12,11 @@ from labeling.models import Prompt, RankedItem, Ranking, Task
 from labeling.services.batches import open_demonstration_batch
 from labeling.simulated import simulate_batch, simulated_labelers
 from tests.labeling.factories import PromptFactory, RankingFactory, ranking_batch
-from training.demo.archive import ROWS, read_archive, write_archive
+from training.demo.archive import ROWS, missing_weights, read_archive, write_archive
+from training.demo.make import make_demo
 from training.demo.real_rankings import make_real_rankings
+from training.models import Round, Run, RunKind
+from training.states import RoundState
 
 pytestmark = pytest.mark.django_db
 
@@ -117,3 +120,13 @@ def test_real_rankings_are_imported_once_and_wait_for_own_labelers_too(eva):
     assert states["open"] == 148  # a prompt whose answers come in two groups is opened once
     assert make_real_rankings(actor=eva).pk == project.pk
     assert Project.objects.filter(name=project.name).count() == 1
+
+
+def test_the_archive_that_ships_fits_the_starter_and_waits_in_its_second_round():
+    willowby = next(project for project in make_demo() if project.name == "Willowby")
+    rounds = dict(Round.objects.filter(project=willowby).values_list("number", "state"))
+    assert rounds == {1: RoundState.PROMOTED, 2: RoundState.RANKING}
+    assert missing_weights(willowby) == []
+    reward = Run.objects.get(project=willowby, kind=RunKind.REWARD)
+    # What the reward model's page draws; an archive made before runs had reports lacks it.
+    assert reward.result["report"]

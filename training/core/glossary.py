@@ -24,6 +24,7 @@ TITLES = {
     "rloo": "RLOO",
     "dpo": "DPO",
     "bon": "Best-of-n",
+    "score": "Scoring answers",
 }
 
 

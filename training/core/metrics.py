@@ -152,7 +152,13 @@ BEST_OF_N: dict[str, Metric] = {
     "bon/kl_bound": Metric("nats/response", "log n - (n - 1) / n: how far best-of-n is from the model at most.", "Compare with a policy's KL at equal reward."),
 }  # fmt: skip
 
-METRICS: dict[str, Metric] = PERF | PRETRAIN | SFT | REWARD | PPO | RLOO | DPO | BEST_OF_N
+# Of a run that scores answers; they stand in its result, as it takes no steps that learn.
+SCORE: dict[str, Metric] = {
+    "score/reward": Metric("reward", "Mean reward-model score of the answers that were scored.", "Above that of the version before, by the same reward model."),
+    "score/answers": Metric("answers", "Answers that were scored; those left out are counted in the result.", "As many as were sampled."),
+}  # fmt: skip
+
+METRICS: dict[str, Metric] = PERF | PRETRAIN | SFT | REWARD | PPO | RLOO | DPO | BEST_OF_N | SCORE
 
 # Columns that tell of the machine and not of the learning: a resumed run repeats all others exactly.
 TIMING_COLUMNS = frozenset({"time", "eta_s"}) | {name for name in METRICS if name.startswith("perf/")}
