@@ -107,15 +107,16 @@ def choose_way(
 ) -> Sharing:
     """Share prompts where the model allows it and the first batch's scores and gradients come out as without sharing.
 
-    held: what an earlier attempt of this run decided for good: 0 stays 0. RunError `shared_prefix` where the setting is on
+    held: what an earlier attempt of this run decided, for good: another way would give other bits. RunError `shared_prefix` where the setting is on
     and sharing is not right.
     """
     if cfg.shared_prefix == "off":
         return Sharing(used=False, reason="switched off")
     if cfg.gradient_checkpointing and cfg.shared_prefix == "auto":
         return Sharing(used=False, reason="gradient_checkpointing keeps no keys and values")
-    if held == 0:
-        return Sharing(used=False, reason="an earlier attempt of this run found that it differs")
+    if held is not None:
+        reason = "" if held else "an earlier attempt of this run found that it differs"
+        return Sharing(used=bool(held), reason=reason)
     reason = misfit(model, longest)
     found = Sharing(used=False, reason=reason) if reason else _compared(model, batch, cfg)
     if cfg.shared_prefix == "on" and not found.used:
@@ -132,7 +133,7 @@ def _compared(model: ScalarModel, batch: Sequence[Ranking], cfg: RewardConfig) -
         score_error, gradient_error = difference(model, batch, cfg)
     except torch.OutOfMemoryError:
         raise
-    except (TypeError, ValueError, RuntimeError, NotImplementedError) as wrong:
+    except (TypeError, ValueError, RuntimeError) as wrong:  # What it raises hangs on the architecture.
         model.zero_grad(set_to_none=True)
         return Sharing(used=False, reason=f"this architecture takes no shared prompt ({wrong})")
     half = cfg.autocast_bf16

@@ -43,6 +43,10 @@ class StageConfig(Settings):
         low=16,
         high=10_000_000,
     )
+    autocast_bf16: bool = setting(
+        default=False,
+        help="Multiply matrices in bfloat16; weights, log-probabilities and losses stay float32.",
+    )
     gradient_checkpointing: bool = setting(
         default=False,
         help="Keep one block's activations at a time and compute the others again in the backward pass: about a third "

@@ -58,10 +58,6 @@ class DPOConfig(StageConfig):
     ignore_eos: bool = setting(
         default=False, help="Sample on to max_new_tokens even past an EOS (for exact experiments)."
     )
-    autocast_bf16: bool = setting(
-        default=False,
-        help="Multiply matrices in bfloat16; weights, log-probabilities and losses stay float32.",
-    )
 
     def check(self) -> None:
         if self.loss != "pairs" and self.label_smoothing:

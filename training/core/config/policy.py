@@ -106,11 +106,6 @@ class PolicyConfig(StageConfig):
         high=1e3,
     )
 
-    autocast_bf16: bool = setting(
-        default=False,
-        help="Multiply matrices in bfloat16; weights, log-probabilities and losses stay float32.",
-    )
-
     @property
     def answers_per_prompt(self) -> int:
         """Answers that an iteration samples to each of its prompts."""

@@ -30,9 +30,6 @@ class PretrainConfig(StageConfig):
         low=0.0,
         high=0.5,
     )
-    autocast_bf16: bool = setting(
-        default=False, help="Multiply matrices in bfloat16; weights and losses stay float32."
-    )
 
     def check(self) -> None:
         if self.width % self.heads:

@@ -74,6 +74,3 @@ class RewardConfig(StageConfig):
         low=0.0,
         high=1.0,
     )
-    autocast_bf16: bool = setting(
-        default=False, help="Multiply matrices in bfloat16; weights, head and losses stay float32."
-    )

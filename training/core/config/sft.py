@@ -77,6 +77,3 @@ class SFTConfig(StageConfig):
         low=-1e6,
         high=1e6,
     )
-    autocast_bf16: bool = setting(
-        default=False, help="Multiply matrices in bfloat16; weights and losses stay float32."
-    )
