@@ -115,8 +115,8 @@ def choose_way(
     if cfg.gradient_checkpointing and cfg.shared_prefix == "auto":
         return Sharing(used=False, reason="gradient_checkpointing keeps no keys and values")
     if held is not None:
-        reason = "" if held else "an earlier attempt of this run found that it differs"
-        return Sharing(used=bool(held), reason=reason)
+        differs = "an earlier attempt of this run found that it differs"
+        return Sharing(used=bool(held), reason="" if held else differs)
     reason = misfit(model, longest)
     found = Sharing(used=False, reason=reason) if reason else _compared(model, batch, cfg)
     if cfg.shared_prefix == "on" and not found.used:
