@@ -156,7 +156,8 @@ def _file(data: Any) -> IO[bytes]:
         return cast(IO[bytes], data)
     upload = data.get("file")
     if upload is None or isinstance(upload, str):
-        raise InvalidInput("file: send the file in the form field `file`.", code="file_missing")
+        ways = "send JSON lines as the form field `file`, or as a body of the type application/x-ndjson that is not empty"
+        raise InvalidInput(f"file: there is none; {ways}.", code="file_missing")
     if upload.size > MAX_IMPORT_BYTES:
         raise FileTooLarge
     return cast(IO[bytes], upload.file)

@@ -60,6 +60,15 @@ def test_nine_keys_rank_four_answers_with_a_tie(window: Visitors, ana: User, pro
     assert visit.wrongs == []
 
 
+def test_an_answer_counts_at_once_beside_the_next_task(window: Visitors, ana: User, project: Project) -> None:
+    ranking_batch(project, tasks=2, texts=TEXTS[:2])
+    visit = at_work(window, ana, project)
+    for number in range(2):
+        expect(visit.page.get_by_text(f"{number} by you")).to_be_visible()
+        visit.press("a Enter b Enter Control+Enter")
+    expect(visit.page.get_by_text("Submitted").first).to_be_visible()
+
+
 def test_what_is_missing_is_named_and_focused(window: Visitors, ana: User, project: Project) -> None:
     ranking_batch(project, texts=TEXTS)
     visit = at_work(window, ana, project)

@@ -26,6 +26,11 @@ const toQueue = (next: NextTask): Queue => {
   return { kind: "empty", empty: next.empty ?? { reason: "no_open_tasks", retry_after_s: null, detail: "" }, serial };
 };
 
+const oneMore = (assignment: Assignment): Assignment => {
+  const { progress } = assignment;
+  return { ...assignment, progress: { ...progress, mine: progress.mine + 1, done: Math.min(progress.done + 1, progress.quota) } };
+};
+
 function taken(reports: Reports, assignment: Assignment | null, result: SubmitResult): void {
   reports.onTaken(assignment, result);
   void queryClient.invalidateQueries({ queryKey: ["my-work"] });
@@ -72,13 +77,13 @@ export function useQueue(user: string, project: string, reports: Reports) {
     return lease(project, false).then(show, (error: unknown) => setQueue({ kind: "failed", error }));
   }, [project, show]);
 
-  /** Show the task fetched ahead, if there is one. */
-  const swap = useCallback((): boolean => {
+  /** Show the task fetched ahead, if there is one. It was fetched before `answered` was, so that one is not in its progress yet. */
+  const swap = useCallback((answered: Assignment | null): boolean => {
     const next = ahead.current;
     ahead.current = null;
     if (!next) return false;
     shown.current.add(next.id);
-    setQueue({ kind: "task", assignment: next });
+    setQueue({ kind: "task", assignment: answered?.batch.title === next.batch.title ? oneMore(next) : next });
     return true;
   }, []);
 
@@ -104,7 +109,7 @@ export function useQueue(user: string, project: string, reports: Reports) {
   const submit = useCallback(
     async (assignment: Assignment, answer: Pending, isCertain: boolean) => {
       if (isCertain && ahead.current) {
-        swap();
+        swap(assignment);
         await send(assignment.id, answer, assignment);
         await fetchAhead();
         return;
@@ -112,7 +117,7 @@ export function useQueue(user: string, project: string, reports: Reports) {
       const wanted = ahead.current ? answer : { ...answer, body: { ...answer.body, next: {} } };
       const result = await deliver(user, assignment.id, wanted);
       taken(report.current, assignment, result);
-      if (swap()) await fetchAhead();
+      if (swap(assignment)) await fetchAhead();
       else if (result.next) show(result.next);
       else await take();
     },
@@ -127,7 +132,7 @@ export function useQueue(user: string, project: string, reports: Reports) {
           body: { reason, note },
         }),
       );
-      if (swap()) await fetchAhead();
+      if (swap(null)) await fetchAhead();
       else await take();
     },
     [fetchAhead, swap, take],
