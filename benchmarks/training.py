@@ -45,11 +45,11 @@ class Size(NamedTuple):
 
 
 FULL = Size(
-    384, 3, ((20, 20), (20, 20), (20, 6)), reward.Race(), 5, ("ppo", "rloo"), ("0.4M", "1.35M", "32k")
+    384, 3, ((20, 20), (20, 20), (20, 6)), reward.Race(), 5, ("ppo", "rloo"), ("E6", "1.35M", "fixed", "32k")
 )
 QUICK = Size(
     96, 1, ((8, 4), (4, 2), (2, 1)), reward.Race(rankings=10, held_out=20, seeds=1, rates=(5e-4,), most_epochs=2),
-    1, ("ppo",), ("0.4M", "32k"),
+    1, ("ppo",), ("E6", "32k"),
 )  # fmt: skip
 
 SECTIONS: dict[str, Callable[[Size, int], Rows]] = {

@@ -1,7 +1,7 @@
 """PPO and RLOO: how near they come to the exact optimum (E6, E6b, E6c), and what an iteration costs in time and memory.
 
     python -m benchmarks.training_policy optimum [--kind ppo|rloo] [--seeds 5]
-    python -m benchmarks.training_policy cost [--work 0.4M|1.35M|32k]
+    python -m benchmarks.training_policy cost [--work E6|1.35M|fixed|32k]
 
 `optimum`: the task of tests/training/core/enumerable.py, whose reward table, reference and schedules are committed with
 their seeds; every figure but the time is by enumeration. `cost`: our trainer alone, each workload in a process of its own;
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
@@ -135,7 +137,10 @@ def missed(found: Sequence[Optimum]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A random GPT-2 as policy, reference, value network and reward model; every answer has exactly `new_tokens`."""
+    """A random GPT-2 as policy, reference, value network and reward model.
+
+    An answer ends with chance `ends` after each token and after `new_tokens` at the latest; 0: all have that length.
+    """
 
     layers: int
     width: int
@@ -144,6 +149,7 @@ class Workload:
     context: int = 128
     prompt_tokens: int = 16
     new_tokens: int = 24
+    ends: float = 0.0
     prompts: int = 64
     episodes: int = 64
     iterations: int = 4
@@ -156,8 +162,22 @@ class Workload:
 
 
 WORK = {
-    "0.4M": Workload(layers=2, width=96, vocabulary=1536),
-    "1.35M": Workload(layers=4, width=128, vocabulary=4096),
+    # The shape and schedule of E6; an answer is four of its eight tokens.
+    "E6": Workload(
+        layers=2,
+        width=64,
+        vocabulary=8,
+        context=8,
+        prompt_tokens=2,
+        new_tokens=4,
+        prompts=128,
+        episodes=128,
+        iterations=15,
+        minibatches=4,
+    ),
+    # As answers are: ended by their EOS, half the limit long on average.
+    "1.35M": Workload(layers=4, width=128, vocabulary=4096, new_tokens=48, ends=1 / 32),
+    "fixed": Workload(layers=4, width=128, vocabulary=4096),
     "32k": Workload(layers=2, width=64, vocabulary=32_768, micro_batch_tokens=640),
 }
 
@@ -170,7 +190,7 @@ class Cost:
     cpu_s: float
     wall_s: float
     episodes: int
-    tokens: int  # sampled
+    tokens: int  # sampled, of answers, EOS included
     optimizer_steps: int
     peak_rss_mb: float  # above what the process held after its imports
 
@@ -183,14 +203,16 @@ def ours_ppo(work: Workload) -> Cost:
         write_models(work, Path(name))
         training, prompts = _training(work, Path(name))
     forget_peak()
-    steps, began, began_wall = 0.0, time.process_time(), time.perf_counter()
+    steps, tokens, began, began_wall = 0.0, 0.0, time.process_time(), time.perf_counter()
     for step in range(work.iterations):
-        steps += iterate(training, prompts, step)["optimizer_steps"]
+        row = iterate(training, prompts, step)
+        steps += row["optimizer_steps"]
+        tokens += work.episodes * row["response_tokens"]
     cpu_s, wall_s = time.process_time() - began, time.perf_counter() - began_wall
     episodes = work.iterations * work.episodes
     weights = sum(p.numel() for p in training.actors.policy.parameters())
     peak = resident_mb("VmHWM") - before
-    return Cost(weights, cpu_s, wall_s, episodes, episodes * work.new_tokens, int(steps), peak)
+    return Cost(weights, cpu_s, wall_s, episodes, round(tokens), int(steps), peak)
 
 
 def in_a_child(name: str) -> Cost:
@@ -215,8 +237,21 @@ def write_models(work: Workload, folder: Path) -> None:
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(work.seed)
-        save_policy(GPT2LMHeadModel(config), tokenizer, folder / "policy")
+        save_policy(_ending(GPT2LMHeadModel(config), work.ends), tokenizer, folder / "policy")
     save_scalar(ScalarModel.from_policy(folder / "policy", seed=work.seed), tokenizer, folder / "reward")
+
+
+@torch.no_grad()
+def _ending(model: GPT2LMHeadModel, chance: float) -> GPT2LMHeadModel:
+    """The same model, whose next token is EOS with about this chance: a constant in its last LayerNorm, read by EOS alone."""
+    if chance:
+        trunk: Any = model.transformer
+        weight_VD: Tensor = trunk.wte.weight
+        others = len(weight_VD) - 1
+        trunk.ln_f.weight[0], trunk.ln_f.bias[0] = 0.0, 1.0
+        weight_VD[:, 0] = 0.0
+        weight_VD[-1, 0] = math.log(others * chance / (1 - chance))
+    return model
 
 
 def prompt_rows(work: Workload) -> list[Row]:
@@ -230,7 +265,7 @@ def prompt_rows(work: Workload) -> list[Row]:
 def _training(work: Workload, folder: Path) -> tuple[Training, list[Prompt]]:
     config = {
         "iterations": work.iterations, "episodes": work.episodes, "epochs": work.epochs, "minibatches": work.minibatches,
-        "max_new_tokens": work.new_tokens, "ignore_eos": True, "no_eos_reward": None, "lr": work.lr, "value_lr": work.lr,
+        "max_new_tokens": work.new_tokens, "ignore_eos": not work.ends, "no_eos_reward": None, "lr": work.lr, "value_lr": work.lr,
         "kl_coef": work.kl_coef, "micro_batch_tokens": work.micro_batch_tokens,
     }  # fmt: skip
     rows = prompt_rows(work)
@@ -280,13 +315,13 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(asdict(ours_ppo(WORK[options.work]))))
         return 0
     print(
-        f"{'work':<8}{'weights':>10}{'episodes / CPU s':>18}{'CPU s / iteration':>19}{'steps':>7}{'peak MB':>9}"
+        f"{'work':<8}{'weights':>10}{'episodes / CPU s':>18}{'CPU s / iteration':>19}{'tokens':>9}{'steps':>7}{'peak MB':>9}"
     )
     for name in [options.work] if options.work else WORK:
         one, work = in_a_child(name), WORK[name]
         print(
             f"{name:<8}{one.weights:>10,}{one.episodes / one.cpu_s:>18.1f}{one.cpu_s / work.iterations:>19.2f}"
-            f"{one.optimizer_steps:>7}{one.peak_rss_mb:>9.0f}",
+            f"{one.tokens:>9,}{one.optimizer_steps:>7}{one.peak_rss_mb:>9.0f}",
             flush=True,
         )
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers.call import call, optimizer_of
+from benchmarks.peers.call import PeerFailed, call, optimizer_of
 from benchmarks.peers.rows import Row, Spent, middle, time_row
 from benchmarks.training_policy import (
     WORK,
@@ -26,6 +26,7 @@ from benchmarks.training_policy import (
 from training.core.config import PPOConfig
 
 BAR = 2.0
+BARRED = ("E6", "1.35M")
 MEMORY = "32k"
 
 
@@ -65,14 +66,25 @@ def cost_rows(names: Sequence[str], repeats: int) -> Iterator[Row]:
             mine.append(in_a_child(name))
             theirs.append(_peer(WORK[name]))
         work = WORK[name]
+        if mine[0].optimizer_steps != theirs[0].optimizer_steps:
+            raise PeerFailed(
+                f"{name}: {mine[0].optimizer_steps} optimizer steps against {theirs[0].optimizer_steps}."
+            )
         yield time_row(
-            f"PPO, {mine[0].weights / 1e6:.2f} M weights, vocabulary {work.vocabulary:,}",
-            middle(map(_spent, mine)).per(work.iterations), middle(map(_spent, theirs)).per(work.iterations),
-            "CPU s / iteration", None if name == MEMORY else BAR,
-            f"{work.episodes} episodes of {work.new_tokens} tokens, {work.epochs} x {work.minibatches}",
+            f"PPO, {name}: {mine[0].weights / 1e6:.2f} M weights, vocabulary {work.vocabulary:,}",
+            middle(map(_spent, mine)), middle(map(_spent, theirs)),
+            "CPU s / 1,000 tokens", BAR if name in BARRED else None, _same_work(work, mine[0], theirs[0]),
         )  # fmt: skip
         if name == MEMORY:
             yield _memory_row(work, mine, theirs)
+
+
+def _same_work(work: Workload, ours: Cost, peer: Cost) -> str:
+    length = "exactly" if not work.ends else "EOS, or at most"
+    return (
+        f"{work.episodes} episodes, answers of {length} {work.new_tokens} tokens, {work.epochs} x {work.minibatches}; "
+        f"{ours.tokens:,} and {peer.tokens:,} tokens, {ours.optimizer_steps} steps on both sides"
+    )
 
 
 def _memory_row(work: Workload, mine: Sequence[Cost], theirs: Sequence[Cost]) -> Row:
@@ -85,20 +97,22 @@ def _memory_row(work: Workload, mine: Sequence[Cost], theirs: Sequence[Cost]) ->
 
 def _peer(work: Workload) -> Cost:
     batch = _micro_batch(work)
+    # Accelerate makes every micro-batch an optimizer step in the last batch of a pass: here that batch never comes.
+    passes = work.iterations * work.episodes // work.prompts + 1
     cfg = PPOConfig(lr=work.lr)
     with tempfile.TemporaryDirectory() as name:
         write_models(work, Path(name))
         asked = [[int(word[1:]) for word in row["prompt"][0]["content"].split()] for row in prompt_rows(work)]
         job: dict[str, Any] = {
-            "policy": f"{name}/policy", "reward": f"{name}/reward", "prompts": asked, "seed": work.seed,
+            "policy": f"{name}/policy", "reward": f"{name}/reward", "prompts": asked * passes, "seed": work.seed,
             "iterations": work.iterations, "episodes": work.episodes, "epochs": work.epochs, "minibatches": work.minibatches,
             "new_tokens": work.new_tokens, "kl_coef": work.kl_coef, "batch_size": batch,
-            "accumulation": work.episodes // batch, "optimizer": optimizer_of(cfg),
+            "accumulation": work.episodes // batch, "optimizer": optimizer_of(cfg), "ends": work.ends > 0,
         }  # fmt: skip
         found = call("1.12", "trl_ppo", job, threads=torch.get_num_threads())
     episodes = work.iterations * work.episodes
     return Cost(
-        0, found["cpu_s"], found["wall_s"], episodes, episodes * work.new_tokens, found["optimizer_steps"], found["peak_rss_mb"]
+        0, found["cpu_s"], found["wall_s"], episodes, found["tokens"], found["optimizer_steps"], found["peak_rss_mb"]
     )  # fmt: skip
 
 
@@ -109,4 +123,4 @@ def _micro_batch(work: Workload) -> int:
 
 
 def _spent(cost: Cost) -> Spent:
-    return Spent(cost.cpu_s, cost.wall_s)
+    return Spent(cost.cpu_s, cost.wall_s).per(cost.tokens / 1000)

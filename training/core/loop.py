@@ -158,15 +158,20 @@ def sorted_batches(
 def micro_batches(
     indices: Sequence[int], cost: Callable[[int], tuple[int, int]], budget: int
 ) -> list[list[int]]:
-    """Parts of a batch whose padded size (rows x longest) stays within the budget. cost(i) = (rows, longest row)."""
+    """Parts of a batch whose padded size (rows x longest) stays within the budget. cost(i) = (rows, longest row).
+
+    A part with an eighth of the budget also ends where the next row is an eighth shorter than its longest: padding costs
+    what text costs, and a part of that size keeps the machine busy.
+    """
     parts: list[list[int]] = []
-    rows = 0
+    rows = width = 0
     for index in sorted(indices, key=lambda i: (cost(i)[1], i), reverse=True):
-        more = cost(index)[0]
-        # Sorted from long to short, so the first of a part is its width.
-        if not parts or (rows + more) * cost(parts[-1][0])[1] > budget:
+        more, length = cost(index)
+        full = (rows + more) * width > budget
+        shorter = 8 * length <= 7 * width and 8 * rows * width >= budget
+        if not parts or full or shorter:
             parts.append([])
-            rows = 0
+            rows, width = 0, length  # sorted from long to short
         parts[-1].append(index)
         rows += more
     return parts

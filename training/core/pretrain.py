@@ -23,6 +23,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.chat import Message, decode, encode_text, ensure_pad, render_dialogue
+from inference.engine.models import fuse_gelu
 from inference.engine.tokenizer import train_tokenizer
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
@@ -133,7 +134,7 @@ def new_model(tokenizer: PreTrainedTokenizerBase, cfg: PretrainConfig, seed: int
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return GPT2LMHeadModel(config)
+        return fuse_gelu(GPT2LMHeadModel(config))
 
 
 # --- text -----------------------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-from trl.experimental.ppo import PPOConfig, PPOTrainer
+from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 
 from benchmarks.peers.scripts.child import Clock, Job, Result, arguments, serve
 
@@ -42,6 +45,7 @@ def train(job: Job) -> Result:
             kl_coef=job["kl_coef"],
             temperature=1.0,
             missing_eos_penalty=None,
+            stop_token="eos" if job["ends"] else None,
             num_sample_generations=0,
         )
         trainer = PPOTrainer(
@@ -55,12 +59,32 @@ def train(job: Job) -> Result:
             eval_dataset=prompts,
             callbacks=[clock],
         )
+        seen = counted(job)
         trainer.train()
     return clock.result() | {
         "episodes": trainer.state.episode,
-        "optimizer_steps": job["iterations"] * job["epochs"] * job["minibatches"],
+        "tokens": seen["tokens"],
+        "optimizer_steps": seen["steps"],
         "peak_rss_mb": resident_mb("VmHWM") - before,
     }
+
+
+def counted(job: Job) -> Counter[str]:
+    """What really happens from now on: optimizer steps, and tokens of answers up to their EOS."""
+    seen: Counter[str] = Counter()
+    register_optimizer_step_post_hook(lambda *_: seen.update(steps=1))
+    if not job["ends"]:
+        seen["tokens"] = job["iterations"] * job["episodes"] * job["new_tokens"]
+        return seen
+    truncate = ppo_trainer.truncate_response
+
+    def count(stop: int, pad: int, response: torch.Tensor) -> torch.Tensor:
+        cut: torch.Tensor = truncate(stop, pad, response)
+        seen.update(tokens=int((cut != pad).sum()))
+        return cut
+
+    ppo_trainer.truncate_response = count
+    return seen
 
 
 def resident_mb(field: str) -> float:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers.activations import NewGELUActivation
 
 from inference.engine.models import (
     ScalarModel,
@@ -51,8 +52,21 @@ def test_a_policy_survives_its_folder(model: Any, folder_of: Path) -> None:
     assert loaded.dtype == torch.float32
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
     ids = torch.tensor([ROWS[1]])
+    assert all(map(torch.equal, loaded.state_dict().values(), model.state_dict().values()))
     with torch.no_grad():
-        assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
+        torch.testing.assert_close(
+            loaded(input_ids=ids).logits, model(input_ids=ids).logits, rtol=1e-5, atol=1e-5
+        )
+
+
+def test_a_policy_computes_gelu_by_one_kernel_and_keeps_the_word_in_its_config(folder_of: Path) -> None:
+    loaded, tokenizer = load_policy(folder_of)
+    assert not any(isinstance(module, NewGELUActivation) for module in loaded.modules())
+    save_policy(loaded, tokenizer, folder_of.parent / "again")
+    was, now = (
+        json.loads((folder / "config.json").read_text()) for folder in (folder_of, folder_of.parent / "again")
+    )
+    assert now.get("activation_function") == was.get("activation_function")
 
 
 def test_the_dtype_is_float32_unless_asked(model: Any, tokenizer: Any, tmp_path: Path) -> None:

@@ -88,11 +88,13 @@ def gradients(model: Any, loss: Tensor) -> list[Tensor]:
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["kept", "again"])
+def _small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven positions a chunk, so that a handful of rows takes several, the last one ragged."""
     monkeypatch.setattr(vocabulary, "CHUNK_LOGITS", 7 * 300)
     monkeypatch.setattr(vocabulary, "MIN_CHUNK", 1)
+    if request.param == "again":
+        monkeypatch.setattr(vocabulary, "KEPT_LOGITS", 0)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -2,7 +2,7 @@
 
 N positions over a vocabulary of V have N x V logits: 39.6 GB at 64 x 1,024 positions and V = 151k in float32. Here the
 head runs over a few positions at a time, and the logits of a chunk are dropped before the next one is made; the backward
-pass makes them again. Where the loss is their plain sum (`head_nll_sum`) the gradient is known as soon as the logits are,
+pass makes them again, but for a batch so small that it keeps them (`KEPT_LOGITS`). Where the loss is their plain sum (`head_nll_sum`) the gradient is known as soon as the logits are,
 and nothing is made twice (as in Liger Kernel, 2410.10989, section 3.2).
 
 Chunks are cut by the number of positions and V alone: the same positions give the same bits every time.
@@ -23,6 +23,8 @@ from training.core.losses.tokens import precise
 
 CHUNK_LOGITS = 2**21
 MIN_CHUNK = 128
+KEPT_LOGITS = 2**23
+"""So many log-probabilities (32 MiB) may wait for the backward pass, which then needn't make them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ def head_token_logprobs(
 
     Both in float32 (float64 where given float64), under autocast too. Both can be differentiated, once.
     """
-    logp_N, entropy_N = _apply(_Logprobs, hidden_ND, tokens_N, head, with_entropy)
+    options = (with_entropy, torch.is_grad_enabled())
+    logp_N, entropy_N = _apply(_Logprobs, hidden_ND, tokens_N, head, options)
     return logp_N, entropy_N if with_entropy else None
 
 
@@ -57,7 +60,7 @@ def head_nll_sum(hidden_ND: Tensor, tokens_N: Tensor, head: Head) -> Tensor:
     return total
 
 
-def _apply(function: type[Function], hidden_ND: Tensor, tokens_N: Tensor, head: Head, option: bool) -> Any:  # noqa: FBT001
+def _apply(function: type[Function], hidden_ND: Tensor, tokens_N: Tensor, head: Head, option: Any) -> Any:
     kind = hidden_ND.device.type
     # Autocast is over by the time of the backward pass, so the number format of the products is settled here.
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.weight_VD.dtype
@@ -83,11 +86,15 @@ class _Chunks:
             torch.zeros_like(x) if n and x is not None else None for n, x in zip(needed, inputs, strict=False)
         ]
 
+    @property
+    def slices(self) -> list[slice]:
+        """The positions of each chunk."""
+        size = chunk_positions(self.weight_VD.shape[0])
+        return [slice(start, start + size) for start in range(0, self.hidden_ND.shape[0], size)]
+
     def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
         """(positions, their logits (C, V) in at least float32)."""
-        size = chunk_positions(self.weight_VD.shape[0])
-        for start in range(0, self.hidden_ND.shape[0], size):
-            here = slice(start, start + size)
+        for here in self.slices:
             logits_CV = precise(self.hidden_ND[here] @ self.weight_VD.T)
             if self.bias_V is not None:
                 logits_CV = logits_CV + self.bias_V
@@ -116,36 +123,43 @@ class _Chunks:
 
 
 class _Logprobs(Function):
-    """Forward keeps nothing of the size of logits; backward makes them again."""
+    """Backward makes the logits again, unless there are so few that forward could keep their log-probabilities."""
 
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, tokens_N: Tensor, how: Any,
-                with_entropy: bool) -> tuple[Tensor, Tensor]:  # fmt: skip  # noqa: FBT001
+                options: tuple[bool, bool]) -> tuple[Tensor, Tensor]:  # fmt: skip
+        with_entropy, learning = options
         ctx.how, ctx.with_entropy = how, with_entropy
-        ctx.save_for_backward(hidden_ND, weight_VD, bias_V, tokens_N)
         logp_N = torch.zeros(tokens_N.shape, dtype=precise(weight_VD[:0]).dtype, device=hidden_ND.device)
         entropy_N = torch.zeros_like(logp_N)
-        for here, logits_CV in _Chunks(hidden_ND, weight_VD, bias_V, how):
+        chunks = _Chunks(hidden_ND, weight_VD, bias_V, how)
+        keep = learning and chunks.cap is None and len(tokens_N) * len(weight_VD) <= KEPT_LOGITS
+        kept: list[Tensor] = []
+        for here, logits_CV in chunks:
             logp_CV = logits_CV.log_softmax(-1)
             logp_N[here] = _at(logp_CV, tokens_N[here])
             if with_entropy:
                 entropy_N[here] = -(logp_CV.exp() * logp_CV).sum(-1)
+            if keep:
+                kept.append(logp_CV)
+        ctx.save_for_backward(hidden_ND, weight_VD, bias_V, tokens_N, *kept)
         return logp_N, entropy_N
 
     @staticmethod
     def backward(ctx: Any, grad_logp_N: Tensor, grad_entropy_N: Tensor) -> tuple[Tensor | None, ...]:
-        hidden_ND, weight_VD, bias_V, tokens_N = ctx.saved_tensors
+        hidden_ND, weight_VD, bias_V, tokens_N, *kept = ctx.saved_tensors
         chunks = _Chunks(hidden_ND, weight_VD, bias_V, ctx.how)
         chunks.want(ctx.needs_input_grad, (hidden_ND, weight_VD, bias_V))
-        for here, logits_CV in chunks:
-            g_C1, spread_C1 = grad_logp_N[here, None], grad_entropy_N[here, None]
+        again = ((here, logits_CV, logits_CV.log_softmax(-1)) for here, logits_CV in chunks)
+        before = ((here, logp_CV, logp_CV) for here, logp_CV in zip(chunks.slices, kept, strict=True))
+        for here, logits_CV, logp_CV in before if kept else again:
+            g_C1 = grad_logp_N[here, None]
             if ctx.with_entropy:
-                logp_CV = logits_CV.log_softmax(-1)
                 p_CV = logp_CV.exp()
                 entropy_C1 = -(p_CV * logp_CV).sum(-1, keepdim=True)
-                grad_CV = -p_CV * (g_C1 + spread_C1 * (logp_CV + entropy_C1))
+                grad_CV = -p_CV * (g_C1 + grad_entropy_N[here, None] * (logp_CV + entropy_C1))
             else:
-                grad_CV = logits_CV.softmax(-1).mul_(-g_C1)
+                grad_CV = logp_CV.exp().mul_(-g_C1)
             grad_CV.scatter_add_(1, tokens_N[here, None], g_C1)
             chunks.add(here, grad_CV, logits_CV)
         return (*chunks.grads, None, None, None)
