@@ -124,10 +124,12 @@ class RunKind(models.TextChoices):
     REWARD = "reward"
     PPO = "ppo"
     RLOO = "rloo"
+    DPO = "dpo"
     SCORE = "score"  # rewards and KL of given completions; makes no version
 
 
-POLICY_RUNS = (RunKind.PPO, RunKind.RLOO)
+ROLLOUT_RUNS = (RunKind.PPO, RunKind.RLOO)  # sample as they learn
+POLICY_RUNS = (*ROLLOUT_RUNS, RunKind.DPO)
 
 
 class Run(models.Model):
@@ -183,7 +185,7 @@ class Run(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(produced_raw__isnull=True)
-                | Q(produced__isnull=False, kind__in=POLICY_RUNS) & ~Q(produced=models.F("produced_raw")),
+                | Q(produced__isnull=False, kind__in=ROLLOUT_RUNS) & ~Q(produced=models.F("produced_raw")),
                 name="raw_policy_stands_beside_its_average",
             ),
         ]

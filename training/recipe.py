@@ -23,9 +23,11 @@ TRAINED = {
     "reward": RoundState.TRAINING_REWARD,
     "ppo": RoundState.TRAINING_POLICY,
     "rloo": RoundState.TRAINING_POLICY,
+    "dpo": RoundState.TRAINING_POLICY,
 }
-PolicyAlgorithm = Literal["ppo", "rloo"]
+PolicyAlgorithm = Literal["ppo", "rloo", "dpo"]
 POLICY_ALGORITHMS: tuple[str, ...] = get_args(PolicyAlgorithm)
+ROLLOUT_ALGORITHMS = ("ppo", "rloo")  # watch their distance as they learn, and stop at the budget
 NEEDS = {  # a step -> the steps of which one must stand before it in the same recipe
     RoundState.SAMPLING: (),
     RoundState.RANKING: (RoundState.SAMPLING,),
@@ -90,12 +92,14 @@ class Recipe(BaseModel):
     )
     policy_algorithm: PolicyAlgorithm = Field(
         "ppo",
-        description="How the policy learns: PPO with a value network, or RLOO, where answers to a prompt are each other's baseline.",
+        description="How the policy learns: PPO with a value network; RLOO, where answers to a prompt are each other's baseline;"
+        " or DPO, from the rankings themselves, with the reward model for measuring alone.",
     )
     ppo: JSON = Field(default_factory=dict, description="Settings of PPO: a preset and what differs from it.")
     rloo: JSON = Field(
         default_factory=dict, description="Settings of RLOO: a preset and what differs from it."
     )
+    dpo: JSON = Field(default_factory=dict, description="Settings of DPO: a preset and what differs from it.")
     eval_prompts: int = Field(
         64,
         ge=0,
@@ -202,7 +206,7 @@ class Recipe(BaseModel):
         return self.model_dump(mode="json")
 
     def config(self, kind: str) -> JSON:
-        """The whole config of a stage (`sft`, `reward`, `ppo`, `rloo`): preset, then overrides. Raises ValueError."""
+        """The whole config of a stage (`sft`, `reward`, `ppo`, `rloo`, `dpo`): preset, then overrides. Raises ValueError."""
         chosen: JSON = dict(getattr(self, kind))
         name = chosen.pop("preset", "cpu-starter")
         if name not in PRESETS:
@@ -212,7 +216,7 @@ class Recipe(BaseModel):
             config["max_new_tokens"] = max(
                 1, self.sampling["max_tokens"]
             )  # As long as the answers that were ranked.
-        if kind in POLICY_ALGORITHMS and self.kl_budget is not None:
+        if kind in ROLLOUT_ALGORITHMS and self.kl_budget is not None:
             config["kl_budget"] = min(float(config.get("kl_budget") or self.kl_budget), self.kl_budget)
         return config_from_json(kind, config).to_json()
 

@@ -63,6 +63,26 @@ def test_the_kl_budget_holds_for_rloo_too(opened, guide):
     assert run_of(round_, "rloo").seed == 1
 
 
+def test_a_round_may_train_its_policy_by_dpo_from_the_rankings(opened, guide):
+    round_ = guide.to(opened(policy_algorithm="dpo", dpo={"preset": "test", "beta": 0.2}), "review")
+    assert round_.state == "review", round_.reason
+    run = run_of(round_, "dpo")
+    assert (run.model, run.reference, run.reward) == (round_.sft, round_.sft, None)
+    assert run.snapshot.kind == "rankings"
+    assert run.config["beta"] == 0.2
+    assert (round_.candidate, round_.candidate.kind) == (run.produced, "policy")
+    assert round_.reward is not None  # which measures the candidate
+    steps = {step["step"]: step["run"] for step in round_body(round_)["steps"]}
+    assert steps["training_policy"] == run
+
+
+def test_the_kl_budget_holds_for_dpo_when_it_has_ended(opened, guide):
+    changes = {"policy_algorithm": "dpo", "dpo": {"preset": "test"}, "kl_budget": 5}
+    round_ = guide.to(opened(**changes), "review", dpo={"dpo/kl": 6.25})
+    assert (round_.state, round_.failed_at_step) == ("failed", "training_policy")
+    assert "6.25 nats per response" in round_.reason
+
+
 def test_demonstrations_are_mixed_in_where_the_recipe_asks_for_it(opened, guide):
     round_ = guide.to(opened(ppo={"preset": "test", "ptx_coef": 1.0}), "review")
     assert run_of(round_, "ppo").demonstrations.kind == "sft"
@@ -81,7 +101,7 @@ def test_only_known_algorithms(name):
     with pytest.raises(BadRecipe) as caught:
         Recipe.parse({"policy_algorithm": name})
     assert caught.value.errors[0].field == "recipe.policy_algorithm"
-    assert "'ppo' or 'rloo'" in caught.value.errors[0].message
+    assert "'ppo', 'rloo' or 'dpo'" in caught.value.errors[0].message
 
 
 def test_rloo_settings_are_checked_with_the_rest():
@@ -90,7 +110,7 @@ def test_rloo_settings_are_checked_with_the_rest():
     recipe = Recipe.parse({"policy_algorithm": "rloo", "sampling": {"max_tokens": 33}, "kl_budget": 5})
     assert (recipe.policy_config["max_new_tokens"], recipe.policy_config["kl_budget"]) == (33, 5.0)
     (field,) = [row for row in Recipe.describe() if row["name"] == "policy_algorithm"]
-    assert (field["type"], field["choices"], field["default"]) == ("str", ["ppo", "rloo"], "ppo")
+    assert (field["type"], field["choices"], field["default"]) == ("str", ["ppo", "rloo", "dpo"], "ppo")
 
 
 # --- one version per role -------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ def snapshots(project, asked, ana):
         ("reward", "rankings", "demonstrations"),
         ("ppo", "prompts", "pretraining"),
         ("rloo", "prompts", "pretraining"),
+        ("dpo", "rankings", None),
     ],
 )
 def test_a_trainer_gets_the_other_two_splits(project, base, snapshots, kind, learns_from, beside):

@@ -90,6 +90,7 @@ class RecipeFieldsOut(Out):
     reward = RecipeFieldOut(many=True)
     ppo = RecipeFieldOut(many=True)
     rloo = RecipeFieldOut(many=True)
+    dpo = RecipeFieldOut(many=True)
 
 
 @named("RecipeDefaults")

@@ -16,7 +16,7 @@ from inference.selectors import completions_of
 from training import datasets
 from training.core.machine import machine
 from training.core.run_folder import clear_temporaries, sha256_of, write_json
-from training.models import POLICY_RUNS, Run, RunKind, Snapshot
+from training.models import ROLLOUT_RUNS, Run, RunKind, Snapshot
 from training.places import attempt_folder
 from training.runner.checkpoints import take_checkpoint
 from training.runner.follow import parsed_row
@@ -62,7 +62,7 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
     hashes |= _write_dataset(run, inputs / "dataset")
     if run.demonstrations is not None:
         # Reward models put their zero at demonstrations; policies must not forget them.
-        folder = inputs / ("pretraining" if run.kind in POLICY_RUNS else "demonstrations")
+        folder = inputs / ("pretraining" if run.kind in ROLLOUT_RUNS else "demonstrations")
         hashes |= _write_rows(folder, _lines_of(run.demonstrations), datasets.sft_row)
     ready = AttemptFolder(path)
     resume(ready, run.checkpoint)
@@ -114,7 +114,7 @@ def _write_dataset(run: Run, folder: Path) -> dict[str, str]:
     lines = _lines_of(run.snapshot)
     if run.kind == RunKind.SFT:
         return _write_rows(folder, lines, datasets.sft_row)
-    if run.kind in POLICY_RUNS:
+    if run.kind in ROLLOUT_RUNS:
         return _write_rows(folder, lines, datasets.ppo_row)
     readers = _same_tokenizer(run)
     return _write_rows(folder, lines, lambda record: datasets.reward_row(record, same_tokenizer=readers))

@@ -38,6 +38,7 @@ def default_recipe(project: Project) -> Recipe:
             "reward": {"preset": preset},
             "ppo": {"preset": preset},
             "rloo": {"preset": preset},
+            "dpo": {"preset": preset},
             "eval_prompts": min(64, measured),
             "comparisons": min(20, measured),
             "min_reward_accuracy": 0.5 if stock.valid >= MANY_VALID_PROMPTS else None,

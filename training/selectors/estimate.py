@@ -9,7 +9,7 @@ from accounts.models import Project
 from inference.models import ModelVersion, SamplingJob
 from inference.selectors import current_policy
 from inference.states import JobState
-from training.models import POLICY_RUNS, Run, RunKind
+from training.models import ROLLOUT_RUNS, Run, RunKind
 from training.recipe import Recipe
 from training.selectors.readiness import Stock, stock_of
 from training.states import RoundState, RunState
@@ -24,9 +24,11 @@ STARTER_RATES: dict[str, float] = {
     RunKind.REWARD: 0.01,  # a completion of a ranking, once
     RunKind.PPO: 0.05,  # an episode: sampled, scored, learned from
     RunKind.RLOO: 0.026,  # the same, learned from once and by one network
+    RunKind.DPO: 0.013,  # a completion of a ranking, once; by policy and reference
     RunKind.SCORE: 0.005,  # a completion
     "sampling": 0.015,  # a completion
 }
+RANKED_RUNS = (RunKind.REWARD, RunKind.DPO)  # read all completions of a ranking
 EARLIER = 3  # runs that are looked back on
 
 
@@ -55,9 +57,9 @@ def estimate(project: Project, recipe: Recipe) -> Estimate:
 
 def units_of(kind: str, config: dict[str, Any], rows: int, k: int = 1) -> int:
     """Units of work of a run: demonstrations read, completions read, episodes, completions scored."""
-    if kind in POLICY_RUNS:
+    if kind in ROLLOUT_RUNS:
         return int(config["iterations"]) * int(config["episodes"])
-    if kind == RunKind.REWARD:
+    if kind in RANKED_RUNS:
         return rows * k * int(config["epochs"])
     return rows * int(config.get("epochs", 1))
 
@@ -78,7 +80,7 @@ def _step(
         ),
         RoundState.TRAINING_POLICY: lambda: (
             recipe.policy_algorithm,
-            units_of(recipe.policy_algorithm, recipe.policy_config, 0),
+            units_of(recipe.policy_algorithm, recipe.policy_config, _rankings(recipe, stock), recipe.k),
         ),
         RoundState.EVALUATING: lambda: (
             "sampling",
@@ -122,7 +124,7 @@ def _earlier_runs(project: Project, kind: str) -> float | None:
         if run.started_at is None or run.ended_at is None:
             continue
         rows = run.snapshot.counts.get("rows", {}).get("train", 0) if run.snapshot else 0
-        k = int(run.round.recipe["k"]) if kind == RunKind.REWARD and run.round else 1
+        k = int(run.round.recipe["k"]) if kind in RANKED_RUNS and run.round else 1
         work = units_of(kind, run.config, rows, k)
         seconds += max((run.ended_at - run.started_at).total_seconds() - START_UP, 0.1) if work else 0.0
         units += work

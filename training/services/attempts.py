@@ -29,6 +29,7 @@ PRODUCES = {
     RunKind.REWARD: VersionKind.REWARD,
     RunKind.PPO: VersionKind.POLICY,
     RunKind.RLOO: VersionKind.POLICY,
+    RunKind.DPO: VersionKind.POLICY,
 }
 CLAIM = """
     UPDATE training_run

@@ -1501,6 +1501,7 @@ export interface components {
             reward: components["schemas"]["RecipeField"][];
             ppo: components["schemas"]["RecipeField"][];
             rloo: components["schemas"]["RecipeField"][];
+            dpo: components["schemas"]["RecipeField"][];
         };
         /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
         RecipeInRequest: {
@@ -1658,10 +1659,11 @@ export interface components {
          *     * `reward` - Reward
          *     * `ppo` - Ppo
          *     * `rloo` - Rloo
+         *     * `dpo` - Dpo
          *     * `score` - Score
          * @enum {string}
          */
-        RunKindEnum: "pretrain" | "sft" | "reward" | "ppo" | "rloo" | "score";
+        RunKindEnum: "pretrain" | "sft" | "reward" | "ppo" | "rloo" | "dpo" | "score";
         /** @description Base of what goes out. */
         RunRef: {
             /** Format: uuid */

@@ -127,8 +127,9 @@ class Evaluating(Step):
 
 
 def score_config(recipe: Recipe) -> Summary:
-    """An answer that never ended counts as it did in training."""
-    return config_from_json("score", {"no_eos_reward": recipe.policy_config["no_eos_reward"]}).to_json()
+    """An answer that never ended counts as it did in training; DPO's never got a score there."""
+    told = {name: value for name, value in recipe.policy_config.items() if name == "no_eos_reward"}
+    return config_from_json("score", told).to_json()
 
 
 def score_run(round_: Round) -> Run | None:

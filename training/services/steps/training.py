@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from inference.models import ModelVersion
 from labeling.models import Split
-from training.models import Evaluation, Round, Run, RunKind, Snapshot, SnapshotKind
+from training.models import ROLLOUT_RUNS, Evaluation, Round, Run, RunKind, Snapshot, SnapshotKind
 from training.recipe import Recipe
 from training.selectors.chain import base_of, earlier_reward
 from training.services.runs import queue_run, retry_run
@@ -27,7 +27,7 @@ class TrainingStep(Step):
     """Freezes a snapshot, queues one run, and takes over what it made."""
 
     kind: str
-    data: str
+    data: str  # kind of snapshot that it learns from
     name: str
     field: str  # of the round, where the new version goes
 
@@ -35,15 +35,20 @@ class TrainingStep(Step):
         """The round's newest run of this step."""
         return run_of(round_, self.kind)
 
+    def data_of(self, round_: Round) -> str:
+        """Kind of snapshot that the run learns from."""
+        return self.data
+
     def prepare(self, round_: Round) -> Frozen | None:
         """Freeze the data, unless the run is there already. Raises StepFailed where there is nothing to learn from."""
         if self.run_of(round_) is not None:
             return None
-        data = freeze(project=round_.project, kind=self.data)
+        kind = self.data_of(round_)
+        data = freeze(project=round_.project, kind=kind)
         if not data.counts["rows"][Split.TRAIN]:
             raise StepFailed(
                 "nothing_to_train_on",
-                f"{self.name}: there is nothing of kind {self.data} in the training split. Collect some, then retry.",
+                f"{self.name}: there is nothing of kind {kind} in the training split. Collect some, then retry.",
             )
         return Frozen(data)
 
@@ -170,18 +175,23 @@ class TrainingReward(TrainingStep):
 
 
 class TrainingPolicy(TrainingStep):
-    """PPO or RLOO against the round's reward model, near the chain's SFT."""
+    """PPO or RLOO against the round's reward model, or DPO from its rankings, near the chain's SFT."""
 
-    data, name, field = SnapshotKind.PROMPTS, "Policy training", "candidate"
+    name, field = "Policy training", "candidate"
 
     def run_of(self, round_: Round) -> Run | None:
         """Of the algorithm that the recipe names."""
         return run_of(round_, recipe_of(round_).policy_algorithm)
 
+    def data_of(self, round_: Round) -> str:
+        """PPO and RLOO write their own answers to prompts; DPO learns from answers that were ranked."""
+        samples = recipe_of(round_).policy_algorithm in ROLLOUT_RUNS
+        return SnapshotKind.PROMPTS if samples else SnapshotKind.RANKINGS
+
     def prepare(self, round_: Round) -> Frozen | None:
-        """The prompts, and where `ptx_coef` asks for them the demonstrations that must not be forgotten."""
+        """Prompts or, for DPO, rankings; and where `ptx_coef` asks for them the demonstrations that must not be forgotten."""
         frozen = super().prepare(round_)
-        if frozen is None or recipe_of(round_).policy_config["ptx_coef"] == 0:
+        if frozen is None or not recipe_of(round_).policy_config.get("ptx_coef"):
             return frozen
         demonstrations = freeze(project=round_.project, kind=SnapshotKind.SFT)
         if not demonstrations.counts["rows"][Split.TRAIN]:
@@ -205,7 +215,7 @@ class TrainingPolicy(TrainingStep):
             config=recipe.policy_config,
             model=teaches(round_),
             reference=sft_of(round_),
-            reward=round_.reward,
+            reward=round_.reward if recipe.policy_algorithm in ROLLOUT_RUNS else None,
             snapshot=frozen.data,
             demonstrations=frozen.demonstrations,
             seed=recipe.seed,
@@ -213,7 +223,7 @@ class TrainingPolicy(TrainingStep):
 
     def check(self, recipe: Recipe, run: Run) -> None:
         """The distance from the reference that the run itself measured."""
-        check_kl(recipe, metric_of(run, f"{run.kind}/final_kl"))
+        check_kl(recipe, metric_of(run, "dpo/kl" if run.kind == RunKind.DPO else f"{run.kind}/final_kl"))
 
     def again(self, round_: Round) -> None:
         """A refused policy takes its measurements along."""
@@ -229,7 +239,7 @@ def check_kl(recipe: Recipe, kl: float | None) -> None:
         raise StepFailed(
             "kl_budget_exceeded",
             f"The policy is {kl:.2f} nats per response from the reference; this round allows {recipe.kl_budget:g}"
-            " (kl_budget). Retry with another seed, or open a round with a higher kl_coef.",
+            " (kl_budget). Retry with another seed, or open a round with a higher kl_coef (beta for DPO).",
             step=RoundState.TRAINING_POLICY,
         )
 

@@ -5,7 +5,7 @@ import type { Version } from "@/api/types";
 const FIRST: Partial<Record<Version["kind"], string[]>> = {
   sft: ["sft/valid_nll", "sft/loss"],
   reward: ["reward/valid_accuracy", "reward/accuracy", "reward/valid_ece"],
-  policy: ["ppo/final_score", "ppo/final_kl", "rloo/final_score", "rloo/final_kl", "ppo/score", "ppo/kl"],
+  policy: ["ppo/final_score", "ppo/final_kl", "rloo/final_score", "rloo/final_kl", "dpo/valid_accuracy", "dpo/kl", "ppo/score", "ppo/kl"],
 };
 const MOST = 2;
 

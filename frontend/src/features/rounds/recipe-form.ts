@@ -5,10 +5,10 @@ import type { RecipeField } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 
 export const STEPS = ["demonstrating", "training_sft", "sampling", "ranking", "training_reward", "training_policy", "evaluating"] as const;
-export const STAGES = ["sft", "reward", "ppo", "rloo"] as const;
-export const ALGORITHMS = ["ppo", "rloo"] as const;
+export const STAGES = ["sft", "reward", "ppo", "rloo", "dpo"] as const;
+export const ALGORITHMS = ["ppo", "rloo", "dpo"] as const;
 export type Stage = (typeof STAGES)[number];
-export const STAGE_STEP: Record<Stage, (typeof STEPS)[number]> = { sft: "training_sft", reward: "training_reward", ppo: "training_policy", rloo: "training_policy" };
+export const STAGE_STEP: Record<Stage, (typeof STEPS)[number]> = { sft: "training_sft", reward: "training_reward", ppo: "training_policy", rloo: "training_policy", dpo: "training_policy" };
 
 const isObject = (value: unknown): value is JsonObject => typeof value === "object" && value !== null && !Array.isArray(value);
 
