@@ -10,7 +10,7 @@ import orjson
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import serializers
-from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -65,8 +65,16 @@ def handle_exception(exc: Exception, context: Mapping[str, Any]) -> Response | N
     if response is None:
         return None
     response.data = _translated(exc, response.status_code)
+    if isinstance(exc, UnsupportedMediaType):
+        response.data["detail"] = f"{exc.detail} {_accepted(context['view'])}"
     response.content_type = PROBLEM
     return response
+
+
+def _accepted(view: Any) -> str:
+    """The content types that an endpoint takes, or its own sentence about them."""
+    types = ", ".join(parser.media_type for parser in view.parser_classes)
+    return getattr(view, "unsupported", f"Send {types}.")
 
 
 def _translated(exc: Exception, status: int) -> dict[str, object]:

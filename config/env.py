@@ -199,7 +199,8 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
     for item in error.errors(include_url=False, include_input=False):
         name = str(item["loc"][0])
         if item["type"] == "missing" and name == "SECRET_KEY":
-            yield name, "not set. `make up` generates one; elsewhere set SECRET_KEY or SECRET_KEY_FILE"
+            remedy = "`make up` keeps one in its data folder: give PRECEPTOR_HOME the folder that it prints;"
+            yield name, f"not set. {remedy} without `make up` set SECRET_KEY or SECRET_KEY_FILE"
         else:
             yield name, item["msg"].removeprefix("Value error, ")
 

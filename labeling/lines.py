@@ -9,6 +9,12 @@ import orjson
 
 MAX_LINE_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
+# How files begin that people send by mistake.
+NOT_TEXT = {
+    b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"%PDF": "a PDF file",
+    b"PK\x03\x04": "a zip archive, or an Office file", b"\x1f\x8b": "a gzip archive", b"PAR1": "a Parquet file",
+    b"\xff\xfe": "a UTF-16 text", b"\xfe\xff": "a UTF-16 text",
+}  # fmt: skip
 
 
 class RowError(Exception):
@@ -49,6 +55,16 @@ def read_lines(stream: IO[bytes]) -> Iterator[Line]:
             yield Line(number, None)
         elif data := data.strip(b"\r\n\t "):
             yield Line(number, data)
+
+
+def not_text(line: Line) -> RowError | None:
+    """What is wrong with the file as a whole, told by its first line; None for a text."""
+    data = line.data or b""
+    found = next((what for start, what in NOT_TEXT.items() if data.startswith(start)), None)
+    if found is None and b"\0" not in data:
+        return None
+    message = f"The file is {found or 'no text: it has NUL bytes'}, not JSON lines."
+    return RowError("not_text_file", message, "Send one JSON object a line, as UTF-8 text.")
 
 
 def parse_object(line: Line) -> dict[str, object]:

@@ -91,6 +91,9 @@ class Round(models.Model):
     candidate_job = models.ForeignKey(SamplingJob, on_delete=models.PROTECT, null=True, related_name="+")
     opponent_job = models.ForeignKey(SamplingJob, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.TextField(blank=True)  # why it stopped, for people
+    reason_code = models.CharField(
+        max_length=40, blank=True
+    )  # the same for pages that speak another language
     failed_at_step = models.CharField(max_length=16, blank=True)  # what `retry` does over
     timeline = models.JSONField(default=dict)  # {step: {"started_at", "ended_at", "done", "wanted"}}
     is_synthetic = models.BooleanField(default=False)

@@ -285,7 +285,7 @@ def _explained(error: JSON) -> FieldError:
         return FieldError(
             f"recipe.{name}", "unknown_field", f"recipe.{name} is unknown. Remove it; known are {known}."
         )
-    message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix(f"{name}: ").rstrip(".")
     field = Recipe.model_fields.get(name)
     low, high = _bounds(field) if field else (None, None)
     if low is not None or high is not None:

@@ -43,8 +43,12 @@ class PersonOut(Out):
     is_synthetic = serializers.BooleanField()
 
 
+class MemberUserOut(PersonOut):
+    username = serializers.CharField(help_text="What commands call this person by.")
+
+
 class MemberOut(Out):
-    user = PersonOut()
+    user = MemberUserOut()
     role = serializers.ChoiceField(choices=Role.choices)
     pool = serializers.ChoiceField(choices=Pool.choices)
 

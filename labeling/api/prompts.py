@@ -101,9 +101,7 @@ class Prompts(APIView):
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
         if ("prompt" in body) == ("messages" in body):
             raise InvalidInput("Send `prompt` (a text) or `messages`, one of them.")
-        messages: list[Message] = body.get("messages") or [
-            {"role": "user", "content": body.get("prompt", "")}
-        ]
+        messages: str | list[Message] = body["prompt"] if "prompt" in body else body["messages"]
         prompt, is_new = add_prompt(
             project=project,
             messages=messages,
@@ -129,6 +127,11 @@ class OnePrompt(APIView):
 
 class PromptImport(APIView):
     """Prompts from a file of JSON lines."""
+
+    unsupported = (
+        "Send the lines as the form field `file` (multipart/form-data) or as the body (application/x-ndjson):"
+        " curl --data-binary @prompts.jsonl -H 'Content-Type: application/x-ndjson'."
+    )
 
     parser_classes = (MultiPartParser, LinesParser)
     scopes: ClassVar = {"POST": "prompts:write"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar
 
 from common.errors import DomainError
-from labeling.lines import LineError, RowError, line_error, parse_object, read_lines
+from labeling.lines import LineError, RowError, line_error, not_text, parse_object, read_lines
 
 LISTED = 1000
 
@@ -54,6 +54,9 @@ def good_rows(
     seen = 0
     for line in read_lines(stream):
         seen += 1
+        if seen == 1 and (wrong := not_text(line)):
+            errors.add(line.number, wrong)
+            return  # Every further line would be as wrong.
         try:
             row = parse(parse_object(line))
         except RowError as error:

@@ -186,13 +186,14 @@ def count_imported(batch: Batch, answers: dict[UUID, int]) -> None:
 def add_prompt(
     *,
     project: Project,
-    messages: Sequence[Message],
+    messages: str | Sequence[Message],
     actor: User,
     owner_key: str = "",
     tags: Sequence[str] = (),
 ) -> tuple[Prompt, bool]:
-    """Add one prompt: the row, and whether it is new. Raises InvalidInput."""
-    row: dict[str, Any] = {"messages": list(messages), "owner": owner_key or None, "tags": list(tags)}
+    """Add one prompt, a text or messages: the row, and whether it is new. Raises InvalidInput."""
+    asked = {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
+    row: dict[str, Any] = {**asked, "owner": owner_key or None, "tags": list(tags)}
     try:
         parsed = parse_row(row)
     except RowError as error:

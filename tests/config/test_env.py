@@ -39,6 +39,7 @@ def test_without_any_variable_the_embedded_services_are_meant(variables, tmp_pat
 
 def test_no_key_has_a_default(variables):
     assert "make up" in problems()["SECRET_KEY"]
+    assert "PRECEPTOR_HOME" in problems()["SECRET_KEY"]
 
 
 @pytest.mark.parametrize("key", ["short", "a" * 60, "django-insecure-" + KEY, "changeme" + KEY])

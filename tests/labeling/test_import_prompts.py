@@ -1,6 +1,8 @@
 import gzip
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -11,6 +13,7 @@ from labeling.services.imports import ImportRefused
 from labeling.services.prompts import import_prompts
 from tests.labeling.factories import UserFactory
 
+ROOT = Path(__file__).resolve().parents[2]
 SHAPES = [
     {"prompt": "Name a prime above 10."},
     {"prompt": "Say hello.", "completion": "Hello!"},
@@ -184,6 +187,30 @@ def test_bad_rows_are_a_problem_with_a_list(client_of, project, eva):
     assert answer.json()["extra"]["errors"][0]["code"] == "empty_prompt"
 
 
+@pytest.mark.parametrize(
+    "sent", [b"\x89PNG\r\n\x1a\n" + b"\n\x00" * 200, "\n".join(['{"prompt": "a"}'] * 9).encode("utf-16")]
+)
+def test_a_file_that_is_no_text_is_one_sentence(client_of, project, eva, sent):
+    answer = client_of(eva).post(url(project), sent, content_type="application/x-ndjson")
+    (error,) = answer.json()["extra"]["errors"]
+    assert (error["code"], error["line"]) == ("not_text_file", 1)
+    assert "UTF-8" in error["remedy"]
+
+
+def test_another_type_of_body_hears_which_are_taken(client_of, project, eva):
+    answer = client_of(eva).post(url(project), b"[]", content_type="application/json")
+    assert answer.status_code == 415
+    assert "application/x-ndjson" in answer.json()["detail"]
+    assert "curl" in answer.json()["detail"]
+
+
+def test_every_code_of_a_bad_row_has_a_chinese_sentence():
+    places = [ROOT / "labeling" / name for name in ("rows.py", "lines.py", "services/imports.py")]
+    found = {code for place in places for code in re.findall(r'RowError\(\s*"(\w+)"', place.read_text())}
+    told = json.loads((ROOT / "frontend/src/features/prompts/locales/rows.zh-Hans.json").read_text())
+    assert found | {"nul", "not_text"} <= set(told)
+
+
 def test_a_form_without_a_file_says_so(client_of, project, eva):
     answer = client_of(eva).post(url(project), {}, format="multipart")
     assert (answer.status_code, answer.json()["code"]) == (400, "file_missing")
@@ -240,7 +267,7 @@ def test_an_importer_who_simulates_marks_what_comes(project, eva):
     assert Demonstration.objects.get().pool == "heldout"
 
 
-@pytest.mark.parametrize("content", [b"not packed at all\n", gzip.compress(b'{"prompt": "Hi"}\n' * 50)[:-20]])
+@pytest.mark.parametrize("content", [b"not packed at all\n", gzip.compress(b'{"prompt": "Hi"}\n' * 50, mtime=0)[:-20]])
 def test_the_command_says_what_is_wrong_with_a_packed_file(project, eva, tmp_path, content):
     from django.core.management import CommandError, call_command
 

@@ -132,6 +132,8 @@ def test_what_cannot_be_a_prompt_is_refused(client_of, project, eva, body, code)
     answer = client_of(eva).post(url(project), body)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     assert not Prompt.objects.exists()
+    for error in answer.json().get("errors", []):
+        assert error["field"] in body or error["field"].split(".")[0] in (*body, "owner")
 
 
 @pytest.mark.parametrize(("who", "status"), [("ana", 403), ("ria", 403), ("zoe", 404)])

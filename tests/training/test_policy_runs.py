@@ -58,7 +58,9 @@ def test_the_kl_budget_holds_for_rloo_too(opened, guide):
     round_ = guide.to(opened(policy_algorithm="rloo", kl_budget=5), "review", rloo={"rloo/final_kl": 5.5})
     assert (round_.state, round_.failed_at_step) == ("failed", "training_policy")
     assert "5.50 nats per response" in round_.reason
+    assert round_body(round_)["reason_code"] == "kl_budget_exceeded"
     round_ = rounds.retry(round=round_, actor=None)
+    assert (round_.reason, round_.reason_code) == ("", "")
     ticked(round_)
     assert run_of(round_, "rloo").seed == 1
 

@@ -35,6 +35,12 @@ def test_what_is_wrong_is_named_with_range_and_remedy(data, field, says):
     assert says in error.message
 
 
+def test_no_field_is_named_twice_in_a_sentence():
+    with pytest.raises(BadRecipe) as caught:
+        Recipe.parse({"sft": {"preset": "huge"}})
+    assert caught.value.errors[0].message.startswith("recipe.sft: preset is 'huge'")
+
+
 def test_several_wrong_fields_are_named_at_once():
     with pytest.raises(BadRecipe) as caught:
         Recipe.parse({"k": 1, "overlap": 0, "colour": 1})

@@ -1,5 +1,9 @@
 """Rounds: the reconciler's steps, and what people decide."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -63,6 +67,16 @@ class Guide:
                 scored(run, kl=metrics.get("kl", 1.5))
             else:
                 trained(run, self.weights, **metrics.get(run.kind, {}))
+
+
+def test_every_reason_to_stop_has_a_chinese_sentence():
+    root = Path(__file__).resolve().parents[2]
+    sources = [path.read_text() for path in (root / "training/services/steps").glob("*.py")]
+    codes = {code for text in sources for code in re.findall(r'StepFailed\(\s*"(\w+)"', text)}
+    assert len(codes) > 10
+    assert codes <= set(
+        json.loads((root / "frontend/src/features/rounds/locales/reasons.zh-Hans.json").read_text())
+    )
 
 
 @pytest.fixture

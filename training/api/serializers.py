@@ -266,6 +266,7 @@ class RoundOut(Out):
     step_done = serializers.BooleanField()
     waiting_for = serializers.ChoiceField(choices=WAITS, allow_blank=True)
     reason = serializers.CharField(allow_blank=True)
+    reason_code = serializers.CharField(allow_blank=True)
     failed_at_step = serializers.CharField(allow_blank=True)
     recipe = serializers.DictField()
     is_synthetic = serializers.BooleanField()

@@ -75,6 +75,7 @@ def round_body(round_: Round) -> dict[str, Any]:
         "step_done": round_.step_done,
         "waiting_for": _waiting_for(round_, runs),
         "reason": round_.reason,
+        "reason_code": round_.reason_code,
         "failed_at_step": round_.failed_at_step,
         "recipe": round_.recipe,
         "is_synthetic": round_.is_synthetic,

@@ -66,6 +66,7 @@ def stop_with(round_: Round, *, code: str, reason: str, step: str) -> None:
         RoundState.FAILED,
         ROUND_MOVES,
         reason=reason,
+        reason_code=code[:40],
         failed_at_step=step,
         ended_at=now(),
         step_done=False,

@@ -171,7 +171,7 @@ def retry(*, round: Round, actor: User | None, note: str = "") -> Round:
         with transaction.atomic():
             move(
                 round_, step, ROUND_MOVES, from_=RoundState.FAILED,
-                reason="", failed_at_step="", ended_at=None, step_done=False, timeline=timeline,
+                reason="", reason_code="", failed_at_step="", ended_at=None, step_done=False, timeline=timeline,
             )  # fmt: skip
     except IntegrityError:
         raise RoundRunning from None

@@ -1225,9 +1225,18 @@ export interface components {
         };
         /** @description Base of what goes out. */
         MemberOut: {
-            user: components["schemas"]["PersonOut"];
+            user: components["schemas"]["MemberUserOut"];
             role: components["schemas"]["RoleEnum"];
             pool: components["schemas"]["PoolEnum"];
+        };
+        /** @description Base of what goes out. */
+        MemberUserOut: {
+            /** Format: uuid */
+            id: string;
+            display_name: string;
+            is_synthetic: boolean;
+            /** @description What commands call this person by. */
+            username: string;
         };
         Message: {
             role: string;
@@ -1363,13 +1372,6 @@ export interface components {
         /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
         PatchedRoundPatchRequest: {
             automatic?: boolean;
-        };
-        /** @description Base of what goes out. */
-        PersonOut: {
-            /** Format: uuid */
-            id: string;
-            display_name: string;
-            is_synthetic: boolean;
         };
         /** @description Base of what goes out. */
         PolicyRefOut: {
@@ -1528,6 +1530,7 @@ export interface components {
             step_done: boolean;
             waiting_for: components["schemas"]["WaitingForEnum"] | components["schemas"]["BlankEnum"];
             reason: string;
+            reason_code: string;
             failed_at_step: string;
             recipe: {
                 [key: string]: unknown;

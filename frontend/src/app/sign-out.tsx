@@ -1,10 +1,11 @@
-import { Button, Group, Modal, Text } from "@mantine/core";
+import { Button, Modal, Text } from "@mantine/core";
 import { useState } from "react";
 import { api } from "@/api/client";
 import { deliverAll } from "@/api/answers";
 import { draftTransport } from "@/api/drafts";
 import type { JsonObject } from "@/api/types";
 import { useTexts } from "@/app/texts";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { clearPerson, pendingAnswers, unsentDrafts, writeDraft } from "@/lib/drafts/store";
 import { flushAll } from "@/lib/drafts/sync";
@@ -48,7 +49,7 @@ export function useSignOut(user: string) {
   const dialog = (
     <Modal opened={unsent > 0 || error !== null} onClose={close} title={t("sign-out.unsent.title")}>
       {error ? <ErrorPanel error={error} /> : <Text size="sm">{t("sign-out.unsent", { count: unsent })}</Text>}
-      <Group justify="flex-end" mt="md">
+      <DialogActions>
         <Button variant="default" onClick={close}>
           {t("sign-out.stay")}
         </Button>
@@ -57,7 +58,7 @@ export function useSignOut(user: string) {
             {t("sign-out.anyway")}
           </Button>
         ) : null}
-      </Group>
+      </DialogActions>
     </Modal>
   );
   return { signOut: () => void go(false), dialog };

@@ -1,5 +1,6 @@
-import { Button, Group, Modal, Stack, Text, Textarea } from "@mantine/core";
+import { Button, Modal, Stack, Text, Textarea } from "@mantine/core";
 import { useState, type ReactNode } from "react";
+import { DialogActions } from "./dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { useTexts } from "@/components/texts";
 
@@ -32,10 +33,10 @@ export function Confirm({ opened, title, children, action, isDangerous, note, is
           <Text size="sm" component="div">{children}</Text>
           {note ? <Textarea label={note} value={text} onChange={(e) => setText(e.currentTarget.value)} maxLength={200} autosize minRows={2} /> : null}
           {error ? <ErrorPanel error={error} /> : null}
-          <Group justify="flex-end">
+          <DialogActions>
             <Button variant="default" onClick={onClose}>{t("confirm.back")}</Button>
             <Button type="submit" color={isDangerous ? "red" : undefined} loading={isPending} data-autofocus>{action}</Button>
-          </Group>
+          </DialogActions>
         </Stack>
       </form>
     </Modal>

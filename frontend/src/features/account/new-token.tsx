@@ -1,9 +1,10 @@
-import { Alert, Button, Checkbox, Group, Modal, NativeSelect, Stack, TextInput } from "@mantine/core";
+import { Alert, Button, Checkbox, Modal, NativeSelect, Stack, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
 import type { Me, Scope } from "@/api/types";
 import { CopyField } from "@/components/copy-field";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { useTexts } from "./texts";
 
@@ -31,8 +32,8 @@ function TokenForm({ me, onMake, isPending, error }: { me: Me; onMake: (wish: Wi
       }}
     >
       <Stack gap="md">
-        <TextInput label={t("tokens.name")} description={t("tokens.name.hint")} value={wish.name} onChange={(e) => set({ name: e.currentTarget.value })} required maxLength={80} data-autofocus />
-        <Checkbox.Group label={t("tokens.scopes")} value={wish.scopes} onChange={(scopes) => set({ scopes: scopes as Scope[] })}>
+        <TextInput label={t("tokens.name")} description={t("tokens.name.hint")} value={wish.name} onChange={(e) => set({ name: e.currentTarget.value })} required pattern=".*\S.*" maxLength={80} data-autofocus />
+        <Checkbox.Group withAsterisk label={t("tokens.scopes")} value={wish.scopes} onChange={(scopes) => set({ scopes: scopes as Scope[] })}>
           <Stack gap={6} mt={6}>
             {SCOPES.map((scope) => <Checkbox key={scope} value={scope} label={<><code>{scope}</code> {t(`scope.${scope}`)}</>} />)}
           </Stack>
@@ -45,9 +46,9 @@ function TokenForm({ me, onMake, isPending, error }: { me: Me; onMake: (wish: Wi
         />
         <TextInput type="date" label={t("tokens.expires")} value={wish.expires} onChange={(e) => set({ expires: e.currentTarget.value })} />
         {error ? <ErrorPanel error={error} /> : null}
-        <Group justify="flex-end">
-          <Button type="submit" loading={isPending} disabled={wish.name.trim() === "" || wish.scopes.length === 0}>{t("tokens.make")}</Button>
-        </Group>
+        <DialogActions>
+          <Button type="submit" loading={isPending}>{t("tokens.make")}</Button>
+        </DialogActions>
       </Stack>
     </form>
   );
@@ -80,7 +81,7 @@ export function NewToken({ me, opened, onClose, onMade }: { me: Me; opened: bool
         <Stack gap="md">
           <Alert>{t("tokens.once")}</Alert>
           <CopyField label={t("tokens.value")} value={make.data.token} />
-          <Group justify="flex-end"><Button onClick={close}>{t("tokens.done")}</Button></Group>
+          <DialogActions><Button onClick={close}>{t("tokens.done")}</Button></DialogActions>
         </Stack>
       ) : (
         <TokenForm me={me} onMake={(wish) => make.mutate(wish)} isPending={make.isPending} error={make.error} />

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { api, body } from "@/api/client";
 import { queryClient } from "@/api/session";
 import type { ApiToken, Me } from "@/api/types";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { Icon } from "@/components/icons";
 import { QueryState } from "@/components/query-state";
@@ -26,10 +27,10 @@ function DeleteDialog({ token, onClose }: { token: ApiToken | null; onClose: () 
     <Modal opened={token !== null} onClose={onClose} title={t("tokens.delete.title")}>
       <Text size="sm">{t("tokens.delete.text", { name: token?.name ?? "" })}</Text>
       {remove.error ? <ErrorPanel error={remove.error} /> : null}
-      <Group justify="flex-end" mt="md">
+      <DialogActions>
         <Button variant="default" onClick={onClose}>{t("tokens.cancel")}</Button>
         <Button color="red" loading={remove.isPending} onClick={() => token && remove.mutate(token.id)}>{t("tokens.delete")}</Button>
-      </Group>
+      </DialogActions>
     </Modal>
   );
 }

@@ -1,4 +1,4 @@
-import { Kbd, Modal, Table } from "@mantine/core";
+import { Kbd, Modal } from "@mantine/core";
 import { Fragment } from "react";
 import { useTexts } from "./texts";
 
@@ -16,19 +16,15 @@ const WRITING = [
 export function HelpDialog({ kind, opened, onClose }: { kind: "ranking" | "writing"; opened: boolean; onClose: () => void }) {
   const { t } = useTexts();
   return (
-    <Modal opened={opened} onClose={onClose} title={t("help.title")} size="lg">
-      <Table>
-        <Table.Tbody>
-          {(kind === "ranking" ? RANKING : WRITING).map(([name, keys]) => (
-            <Table.Tr key={name}>
-              <Table.Td className="help-keys">
-                {keys.map((key, index) => <Fragment key={key}>{index > 0 ? " " : null}<Kbd>{key}</Kbd></Fragment>)}
-              </Table.Td>
-              <Table.Td>{t(`key.${name}`)}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+    <Modal opened={opened} onClose={onClose} title={t("help.title")} size="xl">
+      <dl className="help">
+        {(kind === "ranking" ? RANKING : WRITING).map(([name, keys]) => (
+          <div key={name}>
+            <dt>{keys.map((key, index) => <Fragment key={key}>{index > 0 ? " " : null}<Kbd>{key}</Kbd></Fragment>)}</dt>
+            <dd>{t(`key.${name}`)}</dd>
+          </div>
+        ))}
+      </dl>
       <p className="help-note">{t("help.typing")}</p>
     </Modal>
   );

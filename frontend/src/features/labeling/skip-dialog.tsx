@@ -1,6 +1,7 @@
-import { Button, Group, Kbd, Modal, Stack, Textarea } from "@mantine/core";
+import { Button, Kbd, Modal, Stack, Textarea } from "@mantine/core";
 import { useState } from "react";
 import type { SkipReason } from "@/api/types";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { useHotkeys } from "@/lib/hotkeys";
 import { useTexts } from "./texts";
@@ -50,7 +51,7 @@ export function SkipDialog({ opened, onClose, onSkip }: {
         </Stack>
         <Textarea label={t("skip.note")} value={note} onChange={(e) => setNote(e.currentTarget.value)} autosize minRows={2} maxLength={4000} />
         {error ? <ErrorPanel error={error} /> : null}
-        <Group justify="flex-end"><Button variant="subtle" onClick={onClose}>{t("cancel")}</Button></Group>
+        <DialogActions><Button variant="subtle" onClick={onClose}>{t("cancel")}</Button></DialogActions>
       </Stack>
     </Modal>
   );

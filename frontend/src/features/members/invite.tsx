@@ -1,10 +1,11 @@
-import { Alert, Button, Group, Modal, Radio, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Modal, Radio, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
 import { queryClient } from "@/api/session";
 import type { Pool, Role } from "@/api/types";
 import { CopyField } from "@/components/copy-field";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { POOLS, ROLES } from "./roles";
 import { useTexts } from "./texts";
@@ -20,7 +21,7 @@ function Form({ wish, set }: { wish: Wish; set: (change: Partial<Wish>) => void 
   const { t } = useTexts();
   return (
     <>
-      <TextInput label={t("username")} description={t("username.help")} value={wish.username} onChange={(e) => set({ username: e.currentTarget.value })} required maxLength={63} autoComplete="off" data-autofocus />
+      <TextInput label={t("username")} description={t("username.help")} value={wish.username} onChange={(e) => set({ username: e.currentTarget.value })} required pattern=".*\S.*" maxLength={63} autoComplete="off" data-autofocus />
       <TextInput label={t("name")} value={wish.display_name} onChange={(e) => set({ display_name: e.currentTarget.value })} maxLength={80} autoComplete="off" />
       <Radio.Group label={t("role")} value={wish.role} onChange={(role) => set({ role: role as Role })}>
         <Stack gap={6} mt={6}>{ROLES.map((role) => <Radio key={role} value={role} label={t(`role.${role}`)} description={t(`role.${role}.help`)} />)}</Stack>
@@ -55,7 +56,7 @@ export function Invite({ project, onClose }: { project: string; onClose: () => v
           ) : (
             <Text size="sm" c="dimmed">{t("link.not-yours")}</Text>
           )}
-          <Group justify="flex-end"><Button onClick={onClose}>{t("done")}</Button></Group>
+          <DialogActions><Button onClick={onClose}>{t("done")}</Button></DialogActions>
         </Stack>
       ) : (
         <form
@@ -67,10 +68,10 @@ export function Invite({ project, onClose }: { project: string; onClose: () => v
           <Stack gap="md">
             <Form wish={wish} set={(change) => setWish((old) => ({ ...old, ...change }))} />
             {invite.error ? <ErrorPanel error={invite.error} /> : null}
-            <Group justify="flex-end">
+            <DialogActions>
               <Button variant="default" onClick={onClose}>{t("cancel")}</Button>
-              <Button type="submit" loading={invite.isPending} disabled={wish.username.trim() === ""}>{t("invite")}</Button>
-            </Group>
+              <Button type="submit" loading={invite.isPending}>{t("invite")}</Button>
+            </DialogActions>
           </Stack>
         </form>
       )}

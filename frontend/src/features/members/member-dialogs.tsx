@@ -1,10 +1,11 @@
-import { Alert, Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { Alert, Button, Modal, Stack, Text } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { api, body } from "@/api/client";
 import { queryClient } from "@/api/session";
 import type { Member } from "@/api/types";
 import { Confirm } from "@/components/confirm";
 import { CopyField } from "@/components/copy-field";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { useTexts } from "./texts";
 
@@ -33,9 +34,9 @@ export function LinkDialog(props: DialogProps) {
           <Text size="sm">{t("link.text")}</Text>
         )}
         {make.error ? <ErrorPanel error={make.error} /> : null}
-        <Group justify="flex-end">
+        <DialogActions>
           {make.data ? <Button onClick={onClose}>{t("done")}</Button> : <Button loading={make.isPending} onClick={() => make.mutate()}>{t("link.make")}</Button>}
-        </Group>
+        </DialogActions>
       </Stack>
     </Modal>
   );

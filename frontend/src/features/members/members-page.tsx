@@ -36,7 +36,7 @@ function Row({ member, project, isMe, onLink, onRemove }: { member: Member; proj
   const { user, role, pool } = member;
   return (
     <Table.Tr>
-      <Table.Td>{user.display_name} {isMe ? <span className="member-you">{t("you")}</span> : null} {user.is_synthetic ? <SyntheticMark /> : null}</Table.Td>
+      <Table.Td>{user.display_name} <span className="member-username">{user.username}</span> {isMe ? <span className="member-you">{t("you")}</span> : null} {user.is_synthetic ? <SyntheticMark /> : null}</Table.Td>
       <Table.Td>
         <NativeSelect size="xs" aria-label={t("role.of", { name: user.display_name })} value={role} disabled={change.isPending} onChange={(e) => change.mutate({ user: user.id, role: e.currentTarget.value as Role })} data={ROLES.map((value) => ({ value, label: t(`role.${value}`) }))} />
       </Table.Td>

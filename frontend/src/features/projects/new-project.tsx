@@ -1,10 +1,11 @@
-import { Button, Group, Modal, Radio, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Modal, Radio, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate } from "react-router";
 import { api, body } from "@/api/client";
 import { queryClient } from "@/api/session";
 import type { BaseModel } from "@/api/types";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { Markdown } from "@/components/markdown";
 import { QueryState } from "@/components/query-state";
@@ -52,7 +53,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
         }}
       >
         <Stack gap="md">
-          <TextInput label={t("new.name")} value={wish.name} onChange={(e) => set({ name: e.currentTarget.value })} required maxLength={120} data-autofocus />
+          <TextInput label={t("new.name")} value={wish.name} onChange={(e) => set({ name: e.currentTarget.value })} required pattern=".*\S.*" maxLength={120} data-autofocus />
           <Textarea label={t("new.description")} value={wish.description} onChange={(e) => set({ description: e.currentTarget.value })} maxLength={4000} autosize minRows={2} />
           <QueryState query={bases}>
             {(list) =>
@@ -67,10 +68,10 @@ export function NewProject({ onClose }: { onClose: () => void }) {
           </QueryState>
           <Textarea label={t("guidelines")} description={t("guidelines.help")} value={wish.guidelines} onChange={(e) => set({ guidelines: e.currentTarget.value })} autosize minRows={4} maxRows={14} />
           {create.error ? <ErrorPanel error={create.error} /> : null}
-          <Group justify="flex-end">
+          <DialogActions>
             <Button variant="default" onClick={onClose}>{t("cancel")}</Button>
-            <Button type="submit" loading={create.isPending} disabled={wish.name.trim() === "" || chosen === ""}>{t("new.create")}</Button>
-          </Group>
+            <Button type="submit" loading={create.isPending} disabled={chosen === ""}>{t("new.create")}</Button>
+          </DialogActions>
         </Stack>
       </form>
     </Modal>

@@ -1,9 +1,10 @@
-import { Button, Group, Modal, Stack, TagsInput, Textarea, TextInput } from "@mantine/core";
+import { Button, Modal, Stack, TagsInput, Textarea, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
 import { queryClient } from "@/api/session";
 import type { Split } from "@/api/training-types";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { notify } from "@/components/notify";
 import { useTexts } from "./texts";
@@ -34,10 +35,10 @@ export function AddPrompt({ project, onClose }: { project: string; onClose: () =
           <TagsInput label={t("tags")} value={tags} onChange={setTags} />
           <TextInput label={t("owner")} description={t("owner.help")} value={owner} onChange={(e) => setOwner(e.currentTarget.value)} maxLength={200} />
           {add.error ? <ErrorPanel error={add.error} /> : null}
-          <Group justify="flex-end">
+          <DialogActions>
             <Button variant="default" onClick={onClose}>{t("cancel")}</Button>
-            <Button type="submit" loading={add.isPending} disabled={prompt.trim() === ""}>{t("add")}</Button>
-          </Group>
+            <Button type="submit" loading={add.isPending}>{t("add")}</Button>
+          </DialogActions>
         </Stack>
       </form>
     </Modal>

@@ -1,6 +1,7 @@
-import { Button, Group, Modal, Progress, Stack, Tabs, Text, Textarea } from "@mantine/core";
+import { Button, Modal, Progress, Stack, Tabs, Text, Textarea } from "@mantine/core";
 import { useState } from "react";
 import { queryClient } from "@/api/session";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { asApiError } from "@/api/errors";
 import { notify } from "@/components/notify";
@@ -74,14 +75,14 @@ export function ImportDialog({ project, onClose }: { project: string; onClose: (
         </Tabs>
         <Text size="sm" c="dimmed">{t("import.format")} <code>{"{\"prompt\": \"…\"}"}</code></Text>
         <Told state={state} onRetry={content ? () => void tryOut(content) : undefined} />
-        <Group justify="flex-end">
+        <DialogActions>
           <Button variant="default" onClick={onClose} disabled={state.kind === "writing"}>{t("cancel")}</Button>
           {isReady ? (
             <Button onClick={() => void finish()}>{t("import.write", { count: state.report.imported })}</Button>
           ) : (
             <Button onClick={() => content && void tryOut(content)} loading={isBusy} disabled={!content}>{t(refusalOf(state) ? "import.again" : "import.try")}</Button>
           )}
-        </Group>
+        </DialogActions>
       </Stack>
     </Modal>
   );

@@ -4,6 +4,8 @@ import type { ImportReport } from "@/api/training-types";
 import { Facts } from "@/components/facts";
 import { Icon } from "@/components/icons";
 import { whole } from "@/lib/format";
+import { ServerText } from "@/lib/server-text";
+import rowsZh from "./locales/rows.zh-Hans.json";
 import { useTexts } from "./texts";
 
 interface BadRow {
@@ -56,7 +58,7 @@ export function BadRows({ error }: { error: ApiError }) {
               <Table.Tr key={index}>
                 <Table.Td ta="right" className="num">{whole(row.line, language)}</Table.Td>
                 <Table.Td>{row.field ? <code>{row.field}</code> : "–"}</Table.Td>
-                <Table.Td><span lang="en">{row.message} <b>{row.remedy}</b></span></Table.Td>
+                <Table.Td><ServerText code={row.code} table={rowsZh}>{row.message} <b>{row.remedy}</b></ServerText></Table.Td>
               </Table.Tr>
             ))}
           </Table.Tbody>

@@ -1,4 +1,4 @@
-import { Button, Group, Radio, Stack, Text, Title } from "@mantine/core";
+import { Button, Radio, Stack, Text, Title } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -9,6 +9,7 @@ import { keepRound } from "@/api/live";
 import { queryClient } from "@/api/session";
 import type { RecipeDefaults } from "@/api/training-types";
 import type { JsonObject } from "@/api/types";
+import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { Cost, Gaps } from "./cost";
 import { refusedFields, stagesOf, stepsOf } from "./recipe-form";
@@ -111,10 +112,10 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
         {error ? <ErrorPanel error={error} /> : null}
         {launch.error ? <ErrorPanel error={launch.error} /> : null}
       </Stack>
-      <Group justify="flex-end" className="launch-foot">
+      <DialogActions>
         <Button variant="default" onClick={onClose}>{t("back")}</Button>
         <Button type="submit" loading={launch.isPending} disabled={isBlocked || error !== null || stepsOf(recipe).length === 0}>{t("launch.go")}</Button>
-      </Group>
+      </DialogActions>
     </form>
   );
 }

@@ -5,6 +5,7 @@ import { useRole } from "@/api/session";
 import type { Round } from "@/api/training-types";
 import { Icon } from "@/components/icons";
 import { useNames } from "@/components/state-badge";
+import reasonsZh from "./locales/reasons.zh-Hans.json";
 import { useTexts } from "./texts";
 
 /** The way to the round after this one, or to the dialog that launches it. */
@@ -18,6 +19,18 @@ function NextRound({ round }: { round: Round }) {
   return <Button component={Link} to={`/p/${round.project}/rounds?launch=1`} size="xs">{t("next-round")}</Button>;
 }
 
+/** Why the round stopped, in the reader's language; the server's own sentence below has the numbers. */
+function Reason({ round }: { round: Round }) {
+  const { language } = useTexts();
+  const told = language === "en" ? undefined : (reasonsZh as Record<string, string>)[round.reason_code];
+  return (
+    <>
+      {told ? <Text size="sm">{told}</Text> : null}
+      <Text size="sm" lang="en" c={told ? "dimmed" : undefined}>{round.reason}</Text>
+    </>
+  );
+}
+
 /** How a round ended, and what comes next; why it failed, and what to do about it. */
 export function Outcome({ round }: { round: Round }) {
   const { t } = useTexts();
@@ -26,7 +39,7 @@ export function Outcome({ round }: { round: Round }) {
     case "failed":
       return (
         <Alert color="red" icon={<Icon name="warning" />} title={t("failed.title", { step: names.step(round.failed_at_step) })} mb="lg" role="alert">
-          <Text size="sm" lang="en">{round.reason}</Text>
+          <Reason round={round} />
           <Text size="sm" mt={6}>{t("failed.text")}</Text>
         </Alert>
       );

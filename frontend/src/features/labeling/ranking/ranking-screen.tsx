@@ -101,7 +101,7 @@ export function RankingScreen(props: TaskProps) {
           onOpen={task.setDialog}
           onSubmit={submit}
         >
-          <Tooltip label={t("key.columns")}>
+          <Tooltip label={`${t("key.columns")} (W)`}>
             <ActionIcon size="lg" className="columns-button" aria-label={`${columns} ${t("columns")}`} onClick={() => setColumns((now) => (now % MOST_COLUMNS) + 1)}>
               <span className="columns-icon num">{columns}</span>
             </ActionIcon>

@@ -96,7 +96,7 @@ export function Shelf({ state, isReadOnly, act, onChoose }: { state: Ranking; is
         </div>
         {isReadOnly ? null : (
           <div className="shelf-actions">
-            <Tooltip label={t("key.undo")}>
+            <Tooltip label={`${t("key.undo")} (Ctrl Z)`}>
               <ActionIcon aria-label={t("undo")} disabled={state.past.length === 0} onClick={() => act({ type: "undo" })}><Icon name="undo" /></ActionIcon>
             </Tooltip>
             <ActionIcon aria-label={t("redo")} disabled={state.future.length === 0} onClick={() => act({ type: "redo" })}><Icon name="redo" /></ActionIcon>
