@@ -267,7 +267,9 @@ def test_an_importer_who_simulates_marks_what_comes(project, eva):
     assert Demonstration.objects.get().pool == "heldout"
 
 
-@pytest.mark.parametrize("content", [b"not packed at all\n", gzip.compress(b'{"prompt": "Hi"}\n' * 50, mtime=0)[:-20]])
+@pytest.mark.parametrize(
+    "content", [b"not packed at all\n", gzip.compress(b'{"prompt": "Hi"}\n' * 50, mtime=0)[:-20]]
+)
 def test_the_command_says_what_is_wrong_with_a_packed_file(project, eva, tmp_path, content):
     from django.core.management import CommandError, call_command
 

@@ -1,6 +1,9 @@
 """Exports: streamed, always the same bytes, and every format loads as trainers load it."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -42,6 +45,17 @@ def fetch(user, snapshot, query, **headers):
         return response, b"".join([block async for block in response.streaming_content])
 
     return async_to_sync(ask)()
+
+
+def test_the_content_hash_can_be_computed_from_a_download_as_the_docs_say(snapshots, ria, tmp_path):
+    _, body = fetch(ria, snapshots["rankings"], "format=rankings")
+    (tmp_path / "rankings.jsonl").write_bytes(body)
+    docs = (Path(__file__).resolve().parents[2] / "docs/export/formats.md").read_text()
+    recipe = docs.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", recipe], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == snapshots["rankings"].content_sha256
 
 
 @pytest.mark.parametrize("format_name", KEYS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,8 @@ class Reporter:
         }
         row |= {name: (value if math.isfinite(value) else None) for name, value in numbers.items()}
         self._append(self.metrics, row)
+        if not self.silent:
+            show(step, self.total_steps, row)
 
     def sample(self, step: int, prompt: list[dict[str, str]], text: str, **numbers: float) -> None:
         """One answer to a fixed prompt, with its reward and KL where they are known."""
@@ -60,6 +63,20 @@ class Reporter:
             return
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+KEY_NUMBERS = ("score", "accuracy", "loss")
+
+
+def show(step: int, total_steps: int, row: Mapping[str, Any]) -> None:
+    """The step, its key number and the time left, in the last line of the terminal where one watches; nothing in a log."""
+    if not sys.stderr.isatty():
+        return
+    key = next((n for word in KEY_NUMBERS for n in row if n.partition("/")[2] == word), None)
+    number = "" if key is None or row[key] is None else f"  {key} {row[key]:.4g}"
+    end = "\n" if step >= total_steps else ""
+    left = f"  about {row['eta_s']:.0f} s left" if step < total_steps else ""
+    print(f"\r\x1b[Kstep {step} of {total_steps}{number}{left}", end=end, file=sys.stderr, flush=True)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from dataclasses import fields
@@ -199,3 +201,17 @@ def test_numbers_that_json_cannot_write_become_null(tmp_path: Path) -> None:
     report.log(1, {"sft/loss": float("inf")})
     (row,) = read_rows(tmp_path / "metrics.jsonl")
     assert (row["step"], row["progress"], row["sft/loss"]) == (1, 0.25, None)
+
+
+def test_in_a_terminal_a_run_shows_where_it_is_and_in_a_log_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report = Reporter(tmp_path, 2)
+    report.log(1, {"sft/loss": 1.5, "sft/lr": 0.1})
+    assert capfd.readouterr().err == ""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        report.log(2, {"sft/loss": 1.25, "sft/lr": 0.1})
+        assert b"step 2 of 2  sft/loss 1.25" in os.read(ours, 1000)
+    os.close(ours)
