@@ -8,6 +8,8 @@ const FIRST: Partial<Record<Version["kind"], string[]>> = {
   policy: ["ppo/final_score", "ppo/final_kl", "rloo/final_score", "rloo/final_kl", "dpo/valid_accuracy", "dpo/kl", "ppo/score", "ppo/kl"],
 };
 const MOST = 2;
+const NAMES = ["final_score", "score", "final_kl", "kl", "valid_accuracy", "accuracy", "valid_ece", "valid_nll", "loss"] as const;
+export type KeyMetric = (typeof NAMES)[number];
 
 /** All numbers, nested objects flattened by dots. */
 export function flat(metrics: Record<string, unknown>, before = ""): [string, number | string | boolean | null][] {
@@ -19,14 +21,14 @@ export function flat(metrics: Record<string, unknown>, before = ""): [string, nu
 }
 
 /** [["valid_accuracy", 0.71], ...], at most two. */
-export function keyMetrics(version: Pick<Version, "kind" | "metrics">): [string, number][] {
+export function keyMetrics(version: Pick<Version, "kind" | "metrics">): [KeyMetric, number][] {
   const known = new Map(flat(version.metrics));
   const wanted = FIRST[version.kind] ?? [];
   return wanted
-    .flatMap((name): [string, number][] => {
-      const short = name.slice(name.indexOf("/") + 1);
-      const value = known.get(name) ?? known.get(short);
-      return typeof value === "number" ? [[short, value]] : [];
+    .flatMap((name): [KeyMetric, number][] => {
+      const short = NAMES.find((one) => one === name.slice(name.indexOf("/") + 1));
+      const value = known.get(name) ?? known.get(short ?? "");
+      return short && typeof value === "number" ? [[short, value]] : [];
     })
     .slice(0, MOST);
 }

@@ -29,7 +29,7 @@ function Row({ version, project }: { version: Version; project: string }) {
       <Table.Td>{names.versionKind(version.kind)}</Table.Td>
       <Table.Td><StageBadge stage={version.stage} /></Table.Td>
       <Table.Td>
-        <div className="model-metrics num">{keyMetrics(version).map(([name, value]) => <span key={name}><i>{name}</i> {decimal(value, language)}</span>)}</div>
+        <div className="model-metrics num">{keyMetrics(version).map(([name, value]) => <span key={name}><i>{t(`key.${name}`)}</i> {decimal(value, language)}</span>)}</div>
       </Table.Td>
       <Table.Td>
         {version.parents.map((parent) => <div key={parent.id + parent.role} className="model-parent"><i>{part(parent.role)}</i> <Link to={`/p/${project}/models/${parent.id}`}>{parent.name}</Link></div>)}

@@ -12,6 +12,7 @@ function Budget({ kl, budget }: { kl: number | null; budget: number | null }) {
     <div className="kl">
       <span>{text}</span>
       {budget === null ? null : <meter min={0} max={budget} high={budget * 0.8} optimum={0} value={Math.min(kl, budget)} aria-label={text} />}
+      <Text size="xs" c="dimmed">{t("kl.note")}</Text>
     </div>
   );
 }
