@@ -48,7 +48,7 @@ FULL = Size(
     384, 3, ((20, 20), (20, 20), (20, 6)), reward.Race(), 5, ("ppo", "rloo"), ("E6", "1.35M", "fixed", "32k")
 )
 QUICK = Size(
-    96, 1, ((8, 4), (4, 2), (2, 1)), reward.Race(rankings=10, held_out=20, seeds=1, rates=(5e-4,), most_epochs=2),
+    96, 1, ((8, 4), (4, 2), (2, 1)), reward.Race(rankings=10, held_out=20, seeds=1, rates=(3e-4,), passes=2),
     1, ("ppo",), ("E6", "32k"),
 )  # fmt: skip
 

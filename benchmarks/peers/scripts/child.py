@@ -57,7 +57,7 @@ def arguments(job: Job, folder: str) -> dict[str, Any]:
         "output_dir": folder, "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none",
         "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "dataloader_pin_memory": False,
         "per_device_train_batch_size": job["batch_size"], "gradient_accumulation_steps": job.get("accumulation", 1),
-        "lr_scheduler_type": "constant", "seed": job["seed"], **job["optimizer"],
+        "lr_scheduler_type": job.get("schedule", "constant"), "seed": job["seed"], **job["optimizer"],
     }  # fmt: skip
 
 
