@@ -1,6 +1,6 @@
 """Reads of labeling. Whoever stands above (rounds, snapshots) finds here what it needs."""
 
-from labeling.selectors.progress import batch_progress
+from labeling.selectors.progress import batch_progress, held_by_people
 from labeling.selectors.quality import quality
 from labeling.selectors.training import (
     canonical_demonstration,
@@ -17,6 +17,7 @@ __all__ = [
     "canonical_prompt",
     "canonical_ranking",
     "demonstrations_for_training",
+    "held_by_people",
     "prompts_for_training",
     "quality",
     "rankings_for_training",

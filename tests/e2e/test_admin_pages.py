@@ -64,6 +64,8 @@ def test_a_bad_row_is_named_with_its_remedy_and_the_corrected_file_is_imported(
     assert cells.nth(0).inner_text() == "4"
     assert cells.nth(1).inner_text() == "prompt"
     assert cells.nth(2).locator("b").inner_text().strip()
+    page.set_viewport_size({"width": 390, "height": 640})
+    expect(page.get_by_role("button", name="Check again")).to_be_in_viewport(ratio=1)
     assert stocked.prompts.count() == 0
 
     file.write_text("\n".join(_prompts(4)))

@@ -1,12 +1,17 @@
 """REST of rounds."""
 
 import pytest
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import now
 
 from accounts.services import create_token
+from labeling.models import Assignment, Demonstration, Slot
+from labeling.services.assignment import next_assignment
 from tests.training.factories import answer_all, prompts
 from tests.training.machines import run_of, sampled, scored, ticked, trained
 from training.models import Round
 from training.recipe import RECIPE_STEPS
+from training.services.simulate import simulate_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SMALL = {
@@ -245,9 +250,6 @@ def test_simulation_is_for_demos_only(admin, opened, project):
 
 
 def test_simulated_labelers_finish_the_step_and_are_marked(opened, project):
-    from labeling.models import Demonstration
-    from training.services.simulate import simulate_round
-
     project.is_demo = True
     project.save()
     round_ = ticked(Round.objects.get())
@@ -256,6 +258,29 @@ def test_simulated_labelers_finish_the_step_and_are_marked(opened, project):
     round_ = ticked(round_)
     assert (round_.step_done, round_.is_synthetic) == (True, True)
     assert set(Demonstration.objects.values_list("is_synthetic", flat=True)) == {True}
+
+
+def test_what_people_hold_is_named_and_simulated_labelers_leave_it_alone(admin, opened, project, ana):
+    project.is_demo = True
+    project.save()
+    round_ = ticked(Round.objects.get())
+    held = lambda: admin.get(at(opened["id"])).json()["steps"][0]["held"]  # noqa: E731
+    assert held() is None
+    lease = next_assignment(project=project, labeler=ana)["assignment"]
+    answer = admin.post(at(opened["id"], "simulate/"), {})
+    assert answer.json()["steps"][0]["held"]["tasks"] == 1
+    until = Assignment.objects.get(pk=lease["id"]).lease_until
+    assert parse_datetime(held()["until"]) == until
+    assert {step["held"] for step in answer.json()["steps"][1:]} == {None}
+    assert simulate_round(round_.pk) == SMALL["demonstrations"]
+    assert not Demonstration.objects.filter(task__assignments=lease["id"]).exists()
+
+
+def test_a_lease_that_ended_holds_nothing(admin, opened, project, ana):
+    ticked(Round.objects.get())
+    next_assignment(project=project, labeler=ana)
+    Slot.objects.filter(lease_until__isnull=False).update(lease_until=now())
+    assert admin.get(at(opened["id"])).json()["steps"][0]["held"] is None
 
 
 def test_the_defaults_fit_the_project(admin, project):

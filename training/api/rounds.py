@@ -229,7 +229,10 @@ class Simulate(APIView):
 
     @extend_schema(operation_id="simulate_round", request=NoteIn, responses={202: RoundOut})
     def post(self, request: Request, round_id: UUID) -> Response:
-        """Simulated labelers finish the present step in the background; their answers are marked synthetic (admins)."""
+        """Simulated labelers finish the present step in the background; their answers are marked synthetic (admins).
+
+        They leave alone what people hold: the step's `held` says how many tasks, and until when.
+        """
         round_ = round_for(request.user, round_id, at_least=Role.ADMIN)
         NoteIn.parse(request.data or {})
         if not round_.project.is_demo:

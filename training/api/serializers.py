@@ -213,6 +213,12 @@ class BatchRefOut(Out):
     kind = serializers.ChoiceField(choices=TaskKind.choices)
 
 
+@named("HeldTasks")
+class HeldOut(Out):
+    tasks = serializers.IntegerField(help_text="Tasks that people have before them now")
+    until = serializers.DateTimeField(help_text="When the last of their leases ends, unless they work on")
+
+
 @named("RoundStep")
 class RoundStepOut(Out):
     step = serializers.CharField()
@@ -223,6 +229,7 @@ class RoundStepOut(Out):
     run = RunRefOut(allow_null=True)
     job = JobOut(allow_null=True)
     batch = BatchRefOut(allow_null=True)
+    held = HeldOut(allow_null=True, help_text="Null where nobody holds a task, or the step asks nobody now")
     started_at = serializers.CharField(allow_null=True)
     ended_at = serializers.CharField(allow_null=True)
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from accounts.access import Viewer, projects_visible_to
 from inference.models import SamplingJob
 from labeling.models import Batch
-from labeling.selectors import batch_progress
+from labeling.selectors import batch_progress, held_by_people
 from labeling.states import BatchState
 from training.models import POLICY_RUNS, Evaluation, Round, Run, RunKind
 from training.selectors.evaluation import comparisons_of
@@ -94,6 +94,9 @@ def _step(round_: Round, step: RoundState, runs: dict[str, Run]) -> dict[str, An
     batch: Batch | None = getattr(round_, BATCHES[step]) if step in BATCHES else None
     jobs = _jobs(round_, step)
     done, wanted = _progress(step, entry, run, batch, jobs)
+    asks = (
+        batch if round_.state == step and done < wanted else None
+    )  # of the present step, still short of answers
     return {
         "step": step,
         "state": _step_state(round_, step, entry),
@@ -103,6 +106,7 @@ def _step(round_: Round, step: RoundState, runs: dict[str, Run]) -> dict[str, An
         "run": run,
         "job": _job_body(jobs),
         "batch": {"id": batch.pk, "kind": batch.kind} if batch else None,
+        "held": held_by_people(asks) if asks else None,
         "started_at": entry.get("started_at"),
         "ended_at": entry.get("ended_at"),
     }

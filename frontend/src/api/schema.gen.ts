@@ -686,7 +686,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Simulated labelers finish the present step in the background; their answers are marked synthetic (admins). */
+        /**
+         * @description Simulated labelers finish the present step in the background; their answers are marked synthetic (admins).
+         *
+         *     They leave alone what people hold: the step's `held` says how many tasks, and until when.
+         */
         post: operations["simulate_round"];
         delete?: never;
         options?: never;
@@ -1147,6 +1151,16 @@ export interface components {
         HeartbeatInRequest: {
             active_ms: number;
         };
+        /** @description Base of what goes out. */
+        HeldTasks: {
+            /** @description Tasks that people have before them now */
+            tasks: number;
+            /**
+             * Format: date-time
+             * @description When the last of their leases ends, unless they work on
+             */
+            until: string;
+        };
         /** @description The form of an import. */
         ImportInRequest: {
             /** Format: binary */
@@ -1597,6 +1611,8 @@ export interface components {
             run: components["schemas"]["RunRef"] | null;
             job: components["schemas"]["StepJob"] | null;
             batch: components["schemas"]["BatchRef"] | null;
+            /** @description Null where nobody holds a task, or the step asks nobody now */
+            held: components["schemas"]["HeldTasks"] | null;
             started_at: string | null;
             ended_at: string | null;
         };

@@ -17,6 +17,10 @@ export function clock(at: number | string, language: string): string {
   return new Date(at).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 }
 
+export function hourMinute(at: number | string, language: string): string {
+  return new Date(at).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hour12: false });
+}
+
 export function dateTime(at: number | string, language: string): string {
   return new Date(at).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
 }

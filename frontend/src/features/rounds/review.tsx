@@ -9,6 +9,7 @@ import { ProgressLine } from "@/components/progress-line";
 import { useNames } from "@/components/state-badge";
 import { useDecide } from "./actions";
 import { EvaluationTable } from "./evaluation";
+import { Held } from "./held";
 import { Pairs } from "./pairs";
 import { useTexts } from "./texts";
 
@@ -49,6 +50,7 @@ function Comparisons({ round, step }: { round: Round; step: RoundStep }) {
   return (
     <Stack gap="xs">
       <ProgressLine done={step.done} wanted={step.wanted} name={names.step("review")} left={t("progress.comparisons", { done: step.done, wanted: step.wanted })} />
+      <Held round={round} step={step} />
       {step.done < step.wanted ? <Group gap="sm"><Button component={Link} to={`/p/${round.project}/label`} variant="light" size="xs">{t("compare")}</Button></Group> : null}
     </Stack>
   );

@@ -6,6 +6,7 @@ import { Facts } from "@/components/facts";
 import { ProgressLine } from "@/components/progress-line";
 import { useNames } from "@/components/state-badge";
 import { decimal, timeSpan, whole } from "@/lib/format";
+import { Held } from "./held";
 import { StepRun } from "./step-run";
 import { useTexts } from "./texts";
 
@@ -26,10 +27,13 @@ function People({ round, step }: { round: Round; step: RoundStep }) {
   const role = useRole();
   if (!step.batch || step.state !== "active" || step.done >= step.wanted) return null;
   return (
-    <Group gap="sm">
-      <Button component={Link} to={`/p/${round.project}/label`} variant="light">{t("label")}</Button>
-      {role === "admin" ? <Button component={Link} to={`/p/${round.project}/members`} variant="subtle" color="gray">{t("invite")}</Button> : null}
-    </Group>
+    <>
+      <Held round={round} step={step} />
+      <Group gap="sm">
+        <Button component={Link} to={`/p/${round.project}/label`} variant="light">{t("label")}</Button>
+        {role === "admin" ? <Button component={Link} to={`/p/${round.project}/members`} variant="subtle" color="gray">{t("invite")}</Button> : null}
+      </Group>
+    </>
   );
 }
 
