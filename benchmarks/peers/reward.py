@@ -33,7 +33,7 @@ SHAPES = ((64, 64, 4, 2.7), (64, 64, 9, 8.0), (400, 100, 9, 15.0))
 BATCH = 2  # rankings a step, on both sides
 PAIRS_AT_ONCE = 12
 PAD = VOCABULARY - 1  # No answer has it: the peer finds the last token by it.
-RATES = (5e-4, 1e-3)
+RATES = (3e-4, 6e-4)
 BAR_TO_ACCURACY, SLACK = 4.0, 0.005
 
 

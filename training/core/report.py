@@ -76,7 +76,8 @@ def show(step: int, total_steps: int, row: Mapping[str, Any]) -> None:
     number = "" if key is None or row[key] is None else f"  {key} {row[key]:.4g}"
     end = "\n" if step >= total_steps else ""
     left = f"  about {row['eta_s']:.0f} s left" if step < total_steps else ""
-    print(f"\r\x1b[Kstep {step} of {total_steps}{number}{left}", end=end, file=sys.stderr, flush=True)
+    sys.stderr.write(f"\r\x1b[Kstep {step} of {total_steps}{number}{left}{end}")
+    sys.stderr.flush()
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
