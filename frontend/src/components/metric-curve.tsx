@@ -3,10 +3,21 @@ import type { Glossary, MetricRow } from "@/api/training-types";
 import { Curve } from "@/components/curve";
 import { Icon } from "@/components/icons";
 import { useTexts } from "@/components/texts";
+import { useCatalogue } from "@/lib/catalogue";
 import { seriesOf, smooth } from "@/lib/series";
+
+type Catalogue = Record<string, string[]>;
+const loadChinese = (): Promise<{ default: Catalogue }> => import("./locales/metrics.zh-Hans.json");
+
+/** [meaning, healthy]; numbers that several stages have in common stand there once. */
+function meaningIn(catalogue: Catalogue | null, name: string): string[] | undefined {
+  const short = name.slice(name.indexOf("/") + 1);
+  return catalogue?.[name] ?? catalogue?.[name.replace("rloo/", "ppo/")] ?? catalogue?.[name.replace(/_\d+$/, "_*")] ?? catalogue?.[`*/${short}`];
+}
 
 function Meaning({ name, glossary }: { name: string; glossary: Glossary }) {
   const { t } = useTexts();
+  const chinese = meaningIn(useCatalogue(loadChinese), name);
   const meaning = glossary[name];
   if (!meaning) return null;
   return (
@@ -15,9 +26,9 @@ function Meaning({ name, glossary }: { name: string; glossary: Glossary }) {
         <UnstyledButton className="curve-help" aria-label={t("curve.help", { name })}><Icon name="help" size={16} /></UnstyledButton>
       </Popover.Target>
       <Popover.Dropdown className="curve-meaning">
-        <p lang="en">{meaning.help}</p>
+        <p lang={chinese ? "zh-Hans" : "en"}>{chinese?.[0] ?? meaning.help}</p>
         {meaning.unit ? <p><b>{t("curve.unit")}</b> <span lang="en">{meaning.unit}</span></p> : null}
-        {meaning.healthy ? <p><b>{t("curve.healthy")}</b> <span lang="en">{meaning.healthy}</span></p> : null}
+        {meaning.healthy ? <p><b>{t("curve.healthy")}</b> <span lang={chinese ? "zh-Hans" : "en"}>{chinese?.[1] ?? meaning.healthy}</span></p> : null}
       </Popover.Dropdown>
     </Popover>
   );

@@ -4,6 +4,7 @@ import type { RecipeField, RecipeFields } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 import { Icon } from "@/components/icons";
 import { useNames } from "@/components/state-badge";
+import { useCatalogue } from "@/lib/catalogue";
 import { algorithmOf, differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, type Stage } from "./recipe-form";
 import { SettingInput } from "./setting-input";
 import { useTexts } from "./texts";
@@ -92,10 +93,13 @@ export function AlgorithmChoice({ recipe, fields, refused, onChange }: GroupProp
   );
 }
 
+const loadChinese = (): Promise<{ default: Record<string, string> }> => import("./locales/settings.zh-Hans.json");
+
 /** A stage's preset, and behind a button everything that may differ from it. */
 export function StageSettings({ stage, recipe, fields, refused, onChange }: GroupProps & { stage: Stage }) {
   const { t } = useTexts();
   const [isOpen, setOpen] = useState(false);
+  const chinese = useCatalogue(loadChinese);
   const settings = partOf(recipe, stage);
   const preset = String(settings["preset"] ?? PRESETS[0]);
   const changed = differences(recipe, stage);
@@ -110,9 +114,9 @@ export function StageSettings({ stage, recipe, fields, refused, onChange }: Grou
       {refused[stage] ? <Text size="sm" c="red" mt={6}>{refused[stage]}</Text> : null}
       <Collapse expanded={isOpen}>
         {isOpen ? (
-          <div className="launch-fields is-advanced" lang="en">
+          <div className="launch-fields is-advanced" lang={chinese ? "zh-Hans" : "en"}>
             {fields[stage].map((field) => (
-              <SettingInput key={`${preset} ${field.name}`} field={field} label={field.name} help={field.help} value={settings[field.name]} placeholder={t("from-preset")} onChange={(value) => onChange(withSetting(recipe, stage, field.name, value))} />
+              <SettingInput key={`${preset} ${field.name}`} field={field} label={field.name} help={chinese?.[`${stage}.${field.name}`] ?? chinese?.[field.name] ?? field.help} value={settings[field.name]} placeholder={t("from-preset")} onChange={(value) => onChange(withSetting(recipe, stage, field.name, value))} />
             ))}
           </div>
         ) : null}

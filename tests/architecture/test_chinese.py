@@ -1,0 +1,29 @@
+"""What the trainers explain in English, the pages can explain in Chinese: every number of a run and every setting of a round."""
+
+import json
+import re
+
+from tests.architecture.source import ROOT
+from training.core.config import describe
+from training.core.metrics import METRICS
+from training.recipe import TRAINED
+
+FEATURES = ROOT / "frontend/src"
+
+
+def test_every_number_of_a_run_is_explained():
+    told = json.loads((FEATURES / "components/locales/metrics.zh-Hans.json").read_text())
+
+    def known(name):
+        short = name.partition("/")[2]
+        places = (name, name.replace("rloo/", "ppo/"), re.sub(r"_\d+$", "_*", name), f"*/{short}")
+        return any(place in told for place in places)
+
+    assert [name for name in METRICS if not known(name)] == []
+    assert all(len(texts) == 2 and all(texts) for texts in told.values())
+
+
+def test_every_setting_of_a_round_is_explained():
+    told = json.loads((FEATURES / "features/rounds/locales/settings.zh-Hans.json").read_text())
+    settings = [(kind, field["name"]) for kind in TRAINED for field in describe(kind)]
+    assert [one for one in settings if one[1] not in told and ".".join(one) not in told] == []
