@@ -218,7 +218,13 @@ class Recipe(BaseModel):
             )  # As long as the answers that were ranked.
         if kind in ROLLOUT_ALGORITHMS and self.kl_budget is not None:
             config["kl_budget"] = min(float(config.get("kl_budget") or self.kl_budget), self.kl_budget)
-        return config_from_json(kind, config).to_json()
+        found = config_from_json(kind, config).to_json()
+        if found.get("pretrain_fraction"):
+            raise ValueError(
+                "pretrain_fraction mixes text in, and a project has none beside its demonstrations. Remedy: set it to 0, or "
+                "run `python -m training.core sft` with inputs.pretraining"
+            )
+        return found
 
     @property
     def policy_config(self) -> JSON:

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import versions
 from training.core.config import BestOfNConfig
-from training.core.data import Dropped, Prompt, read_prompts, require_some
+from training.core.data import Dropped, Prompt, add_dropped, read_prompts, require_some
 from training.core.errors import RunInterrupted
 from training.core.loop import Numbers, micro_batches, prepare, stream_seed
 from training.core.losses import best_of_k_mean, best_of_n_kl
@@ -56,10 +56,14 @@ def best_of_n(run: Run, reward_function: RewardFunction | None = None) -> dict[s
     reward, limit = _reward(run, reward_function, tokenizer, device), context_of(policy)
     if isinstance(reward, ScalarModel):
         limit = min(limit, context_of(reward))
-    dropped = Dropped()
-    splits = {"train": read_split(run, "train", tokenizer, limit - cfg.max_new_tokens, dropped)}
-    require_some(splits["train"], "prompts", dropped)
-    splits["valid"] = read_split(run, "valid", tokenizer, limit - cfg.max_new_tokens, dropped)
+    dropped = {"train": Dropped(), "valid": Dropped()}
+    splits = {
+        name: read_prompts(
+            run.input("dataset"), f"{name}.jsonl", tokenizer, limit - cfg.max_new_tokens, counts
+        )
+        for name, counts in dropped.items()
+    }
+    require_some(splits["train"], "prompts", dropped["train"])
     chunks = [
         (name, prompts[i : i + cfg.batch_size])
         for name, prompts in splits.items()
@@ -77,10 +81,9 @@ def best_of_n(run: Run, reward_function: RewardFunction | None = None) -> dict[s
         if run.stop.signum is not None:
             raise RunInterrupted(run.stop.signum)
     for name, drawn in whole.items():
-        dropped["no_finished_answer" if name == "train" else "valid_no_finished_answer"] += len(
-            drawn.scores
-        ) - len(drawn.rows)
-    require_some(whole["train"].rows, "finished answers", dropped)
+        dropped[name]["no_finished_answer"] += len(drawn.scores) - len(drawn.rows)
+    require_some(whole["train"].rows, "finished answers", dropped["train"])
+    add_dropped(dropped["train"], dropped["valid"], "valid")
     _publish(run, {name: drawn.rows for name, drawn in whole.items()})
     return {
         "kind": run.kind,
@@ -89,7 +92,7 @@ def best_of_n(run: Run, reward_function: RewardFunction | None = None) -> dict[s
         "frontier": frontier(whole["train"].scores, cfg.n),
         "dataset": BEST,
         "rows": {name: len(drawn.rows) for name, drawn in whole.items()},
-        "dropped": dict(dropped),
+        "dropped": dict(dropped["train"]),
         "seconds": round(time.monotonic() - began, 3),
         "versions": versions(),
     }
@@ -104,15 +107,6 @@ def _reward(
     check_same_tokenizer(tokenizer, other, "The model and the reward model")
     disable_dropout(reward)
     return reward
-
-
-def read_split(
-    run: Run, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, dropped: Dropped
-) -> list[Prompt]:
-    counts = Dropped()
-    prompts = read_prompts(run.input("dataset"), f"{name}.jsonl", tokenizer, limit, counts)
-    dropped.update(counts if name == "train" else {f"valid_{reason}": n for reason, n in counts.items()})
-    return prompts
 
 
 def draw(

@@ -20,6 +20,7 @@ from training.core.config import SFTConfig
 from training.core.data import Dropped, Prompt, require_some
 from training.core.errors import RunError
 from training.core.loop import Numbers, evaluating, micro_batches, pad, stream_seed
+from training.core.rollout import check_scores
 from training.core.run_folder import Run
 from training.core.stage import check_same_tokenizer, context_of, generate, load_scalar_input
 
@@ -70,6 +71,7 @@ class Judge:
         ):
             ids_BT, mask_BT = pad([sequences[i] for i in part], self.reward.score.weight.device)
             scores[part] = self.reward.rewards(ids_BT, mask_BT).double().cpu()
+        check_scores(scores)
         if self.cfg.no_eos_reward is not None:
             scores[[answer.finish_reason != "stop" for answer in answers]] = self.cfg.no_eos_reward
         return scores

@@ -277,6 +277,11 @@ def read_prompts(
     return found
 
 
+def add_dropped(counts: Dropped, more: Dropped, of: str) -> None:
+    """Add what another file left out, its reasons named after it: "valid" and "too_long" are `valid_too_long`."""
+    counts.update({f"{of}_{reason}": count for reason, count in more.items()})
+
+
 def require_some(rows: list[Any], what: str, dropped: Dropped) -> None:
     if not rows:
         counts = (

@@ -24,7 +24,7 @@ from inference.engine.models import disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.config import DPOConfig
-from training.core.data import Dropped, Prompt, require_some
+from training.core.data import Dropped, Prompt, add_dropped, require_some
 from training.core.loop import (
     Numbers,
     autocast,
@@ -80,6 +80,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
     known = answers_in(train)
     valid = read_preferences(data, "valid.jsonl", tokenizer, limit, vocabulary, dropped_valid, first=known)
     require_some(train, "rankings with a preference", dropped)
+    add_dropped(dropped, dropped_valid, "valid")
     checkpoint_activations(cfg, policy)
     cache = ReferenceLogprobs(known + answers_in(valid)).to(device)
     state = TrainingState(
@@ -118,13 +119,12 @@ def train_dpo(run: Run) -> dict[str, Any]:
         book.write(report, 0, policy)
     policy.train()
     last = run_steps(run, state, report, do_step)
-    counts = {**dropped, **{f"valid_{reason}": count for reason, count in dropped_valid.items()}}
-    publish_model(run, "model", policy_saver(policy, tokenizer, cfg), last, counts)
+    publish_model(run, "model", policy_saver(policy, tokenizer, cfg), last, dropped)
     return result(
         run.kind,
         state.step,
         last,
-        counts,
+        dropped,
         time.monotonic() - began,
         rankings=len(train),
         valid_rankings=len(valid),

@@ -92,6 +92,19 @@ CITED: dict[str, Cited] = {
     },
 }
 
+# The model that RL starts from there: another one than the SFT model that labelers compare it with.
+RL_START: dict[str, Cited] = {
+    "sft": {
+        **CITED["sft"],
+        "lr": (5e-6, "C.3: 1.3B"),
+        "epochs": (2, "C.3"),
+        "pretrain_fraction": (0.1, "C.3: 10 % pretraining data"),
+    }
+}
+
 INSTRUCTGPT: dict[str, dict[str, Any]] = {
     kind: {name: value for name, (value, _) in settings.items()} for kind, settings in CITED.items()
+}
+INSTRUCTGPT_RL_START = {
+    kind: {name: value for name, (value, _) in RL_START[kind].items()} for kind in RL_START
 }

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -213,7 +213,7 @@ def fingerprint(run: Run) -> str:
     """What a checkpoint belongs to: the stage, its seed, the settings that decide results, and the inputs."""
     config = {k: v for k, v in run.config.to_json().items() if k not in _FREE_SETTINGS}
     if getattr(run.config, "select", "last") != "last":
-        config["eval_every"] = run.config.eval_every  # Only a measured step can be chosen.
+        config["eval_every"] = run.config.to_json()["eval_every"]  # Only a measured step can be chosen.
     inputs = {k: v for k, v in run.sha256.items() if not k.startswith(("inputs/checkpoint", "step-"))}
     text = json.dumps([run.kind, run.seed, config, inputs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -246,6 +246,7 @@ def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callabl
 
     A step ends the run early by setting state.numbers["stopped"] to a reason.
     """
+    save_every = cast(StageConfig, run.config).save_every
     world.hear(run.stop)
     run.stop.obey()  # Asked while it loaded: there is nothing yet that is not saved.
     row: Numbers = state.numbers.get("last_row", {})
@@ -261,7 +262,7 @@ def run_steps(run: Run, state: TrainingState, report: Reporter, do_step: Callabl
         state.numbers["last_row"] = row
         ending = state.step >= report.total_steps or "stopped" in state.numbers
         world.hear(run.stop)
-        if ending or run.stop.signum is not None or state.step % run.config.save_every == 0:
+        if ending or run.stop.signum is not None or state.step % save_every == 0:
             _save(run, state, report)
             # Only here: a signal between the condition and this line waits for the next step and its checkpoint.
             world.hear(run.stop)
@@ -274,7 +275,8 @@ def _save(run: Run, state: TrainingState, report: Reporter) -> None:
     with meter.phase("checkpoint"):
         report.sync()
         if world.is_first:
-            save_checkpoint(run.folder, state, fingerprint=fingerprint(run), keep=run.config.keep_checkpoints)
+            keep = cast(StageConfig, run.config).keep_checkpoints
+            save_checkpoint(run.folder, state, fingerprint=fingerprint(run), keep=keep)
         world.wait()
 
 

@@ -48,6 +48,8 @@ SFT: dict[str, Metric] = {
     "sft/grad_norm": _NORM,
     "sft/lr": _LR,
     "sft/tokens": Metric("tokens", "Answer tokens that this step learned from.", "Steady."),
+    "sft/text_tokens": Metric("tokens", "Tokens of other text that this step learned from.", "pretrain_fraction of these and sft/tokens together, counted over the run."),
+    "sft/text_loss": Metric("nats/token", "Mean negative log-likelihood of that text's tokens.", "Stays where it was before."),
     "sft/padding_share": Metric("", "Share of the computed positions that were padding.", "Below 0.2."),
     "sft/valid_nll": Metric("nats/token", "Held-out demonstrations: mean negative log-likelihood per answer token.", "Falls at first. It may rise after an epoch while people still like the answers better (InstructGPT 3.5)."),
     "sft/valid_reward": Metric("reward", "Mean reward-model score of fresh answers to held-out prompts; unfinished ones have their fixed score.", "Rises; where it falls while the loss still does, people would like the answers less."),

@@ -15,10 +15,11 @@ numbers that were added up; rank 0 alone writes. accelerate starts the process g
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -137,13 +138,26 @@ class World:
         return next((one for one in found if one != one), max(found))
 
     def gather(self, thing: T) -> list[T]:
-        """What each rank has, by rank. Small things only: they travel as pickles, between processes of one run."""
+        """What each rank has, by rank: small values that JSON can write. Floats arrive exactly, NaN too; tuples as lists.
+
+        TypeError on every rank that has something else, before anything is sent.
+        """
         if self.size == 1:
             return [thing]
-        found: list[Any] = [None] * self.size
+        text = _as_json(thing)
+        sizes = self._gathered(torch.tensor([len(text)]))
+        room = torch.zeros(int(max(sizes)), dtype=torch.uint8)
+        room[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        rows = self._gathered(room)
+        return [json.loads(row[: int(n)].numpy().tobytes()) for row, n in zip(rows, sizes, strict=True)]
+
+    def _gathered(self, mine: Tensor) -> list[Tensor]:
+        """Tensors of one shape from all ranks. NCCL carries what lies on a GPU, gloo what lies in memory."""
+        own = mine.cuda() if dist.get_backend() == "nccl" else mine
+        found = [torch.empty_like(own) for _ in range(self.size)]
         with _together():
-            dist.all_gather_object(found, thing)
-        return found
+            dist.all_gather(found, own)
+        return [one.cpu() for one in found]
 
     def hear(self, stop: StopFlag) -> None:
         """A signal to one rank is a signal to all."""
@@ -155,6 +169,15 @@ class World:
         if self.size > 1:
             with _together():
                 dist.barrier()
+
+
+def _as_json(thing: object) -> bytes:
+    try:
+        return json.dumps(thing).encode()
+    except (TypeError, ValueError) as wrong:
+        raise TypeError(
+            f"Ranks tell each other JSON, and this is none ({wrong}). Remedy: gather its numbers and strings."
+        ) from wrong
 
 
 def _buckets(weights: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:

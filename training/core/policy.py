@@ -21,7 +21,7 @@ from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState, own_tensors
 from training.core.config import PolicyConfig
-from training.core.data import Dropped, Prompt, read_prompts, require_some
+from training.core.data import Dropped, Prompt, add_dropped, read_prompts, require_some
 from training.core.loop import (
     Numbers,
     due,
@@ -140,7 +140,7 @@ def _read_prompts(
     train = read_prompts(run.input("dataset"), "train.jsonl", actors.tokenizer, limit, dropped)
     valid = read_prompts(run.input("dataset"), "valid.jsonl", actors.tokenizer, limit, dropped_valid)
     require_some(train, "prompts", dropped)
-    dropped.update({f"valid_{reason}": count for reason, count in dropped_valid.items()})
+    add_dropped(dropped, dropped_valid, "valid")
     return train, valid
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.core.instructgpt import INSTRUCTGPT
+from training.core.instructgpt import INSTRUCTGPT, INSTRUCTGPT_RL_START
 
 # For a model of 1-3 million weights on two CPU cores: minutes.
 CPU_STARTER: dict[str, dict[str, Any]] = {
@@ -56,5 +56,6 @@ TEST: dict[str, dict[str, Any]] = {
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "cpu-starter": CPU_STARTER,
     "instructgpt": INSTRUCTGPT,
+    "instructgpt-rl-start": {**INSTRUCTGPT, **INSTRUCTGPT_RL_START},
     "test": TEST,
 }

@@ -54,6 +54,7 @@ from training.core.run_folder import Run
 from training.core.stage import SampleBook, checkpoint_activations, policy_saver
 
 SEPARATOR = "<|endoftext|>"
+SECONDS = "seconds"
 Document = str | list[Message]
 
 
@@ -78,6 +79,7 @@ def train_pretrain(run: Run) -> dict[str, Any]:
         )
     state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
     report = start(run, state, cfg.steps)
+    spent = state.numbers.get(SECONDS, 0.0)  # by earlier attempts, up to the checkpoint
     book = SampleBook(run, tokenizer, _prompts(tokenizer, valid or train), cfg.context)
 
     def do_step(step: int) -> Numbers:
@@ -85,8 +87,8 @@ def train_pretrain(run: Run) -> dict[str, Any]:
             blocks = block_batch(stream, cfg, run.seed, step).to(device)
         row = _update(model, blocks, state, cfg, step)
         if cfg.budget_seconds:
-            seconds = time.monotonic() - began + state.numbers.get("seconds", 0.0)
-            if world.highest(seconds) > cfg.budget_seconds:
+            state.numbers[SECONDS] = world.highest(spent + time.monotonic() - began)
+            if state.numbers[SECONDS] > cfg.budget_seconds:
                 state.numbers["stopped"] = "budget_seconds"
         if due(step + 1, cfg.eval_every, cfg.steps) or "stopped" in state.numbers:
             with meter.phase("eval"):

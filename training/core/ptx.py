@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.core.config import PolicyConfig
-from training.core.data import Dropped, Prompt, read_demonstrations, require_some
+from training.core.data import Dropped, Prompt, add_dropped, read_demonstrations, require_some
 from training.core.loop import Numbers, autocast, check_finite, in_passes
 from training.core.losses import masked_sum
 from training.core.meter import meter, whole
@@ -90,7 +90,7 @@ def read_pretraining(
         if isinstance(text, str):
             examples += _windows(document_ids(tokenizer, text), context)
     require_some(examples, "pretraining examples", left_out)
-    dropped.update({f"ptx_{reason}": count for reason, count in left_out.items()})
+    add_dropped(dropped, left_out, "ptx")
     return Pretraining(examples, cfg, run.seed)
 
 

@@ -24,7 +24,7 @@ from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.config import RewardConfig
-from training.core.data import Dropped, Ranking, read_rankings, require_some
+from training.core.data import Dropped, Ranking, add_dropped, read_rankings, require_some
 from training.core.loop import (
     Numbers,
     check_finite,
@@ -128,7 +128,7 @@ def read_data(
     train = read_rankings(folder, "train.jsonl", tokenizer, limit, vocabulary, dropped, ties=cfg.ties)
     valid = read_rankings(folder, "valid.jsonl", tokenizer, limit, vocabulary, dropped_valid, ties=cfg.ties)
     require_some(train, "rankings with a preference", dropped)
-    dropped.update({f"valid_{reason}": count for reason, count in dropped_valid.items()})
+    add_dropped(dropped, dropped_valid, "valid")
     return Data(train, valid, dropped, check_hold_out(train, valid))
 
 

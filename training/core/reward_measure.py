@@ -8,7 +8,7 @@ from typing import Any
 
 from inference.engine.models import ScalarModel, last_real
 from training.core.config import RewardConfig
-from training.core.data import Dropped, Ranking, read_demonstrations, require_some
+from training.core.data import Dropped, Ranking, add_dropped, read_demonstrations, require_some
 from training.core.loop import Numbers, check_finite, evaluating, micro_batches, pad
 from training.core.parallel import world
 from training.core.ranking_quality import quality
@@ -36,16 +36,16 @@ def _scored(
     """Raw scores of each ranking's answers, in the order of `rows`, and the summed loss."""
     own = share_of(rows)
     mine = [rows[i] for i in own]
-    scores: dict[int, list[float]] = {}
+    scores: dict[str, list[float]] = {}  # by place in `rows`, as JSON names it
     loss = 0.0
     with evaluating(model):
         for part in parts_of(mine, cfg.micro_batch_tokens, shared=shared):
             scored = scores_of(model, [mine[i] for i in part], cfg, shared=shared)
             loss += float(losses_of(scored, cfg).sum())
             for i, scores_K in zip(part, scored.scores, strict=True):
-                scores[own[i]] = scores_K[: len(mine[i].ranks)].tolist()
+                scores[str(own[i])] = scores_K[: len(mine[i].ranks)].tolist()
     found = {i: one for of_rank in world.gather(scores) for i, one in of_rank.items()}
-    return [found[i] for i in range(len(rows))], world.sum({"loss": loss})["loss"]
+    return [found[str(i)] for i in range(len(rows))], world.sum({"loss": loss})["loss"]
 
 
 def report_on(
@@ -113,7 +113,7 @@ def normal_shift(
         return sum(map(sum, scores)) / sum(map(len, scores))
     counts = Dropped()
     demos = read_demonstrations(run.input("demonstrations"), "train.jsonl", tokenizer, limit, counts)
-    dropped.update({f"demonstrations_{reason}": count for reason, count in counts.items()})
+    add_dropped(dropped, counts, "demonstrations")
     require_some(demos, "demonstrations to normalise on", counts)
     return mean_score(model, [demo.ids for demo in demos], cfg.micro_batch_tokens)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import torch
@@ -18,9 +18,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.config import SamplingParams
 from inference.engine.models import ScalarModel
-from inference.engine.requests import SampleRequest
+from inference.engine.requests import Sample, SampleRequest
 from training.core.config import PolicyConfig
 from training.core.data import Prompt
+from training.core.errors import RunError
 from training.core.loop import Numbers, autocast, micro_batches, pad
 from training.core.losses import kl_k1, kl_k3, masked_mean
 from training.core.parallel import world
@@ -109,9 +110,9 @@ def sample(
     mine = world.share(requests, lambda one: one.n)
     with torch.no_grad():
         drawn = generate(policy, tokenizer, mine)
-    own = {one.key: samples for one, samples in zip(mine, drawn, strict=True)}
+    own = {one.key: list(map(asdict, samples)) for one, samples in zip(mine, drawn, strict=True)}
     left = {key: iter(samples) for of_rank in world.gather(own) for key, samples in of_rank.items()}
-    samples = [next(left[prompt.id]) for prompt in prompts]
+    samples = [Sample(**next(left[prompt.id])) for prompt in prompts]
     return Rollout(
         prompts=list(prompts),
         answers=[list(s.token_ids) for s in samples],
@@ -213,12 +214,23 @@ def answer_scores(
             ids, mask = pad([rollout.sequence(i) for i in part], device)
             scores[torch.tensor(part, device=device)] = reward.rewards(ids, mask)
         world.add_up(scores)
+        check_scores(scores)
     else:
         scores += torch.tensor(list(reward(rollout.prompts, rollout.answers)), device=device)
     if cfg.no_eos_reward is not None:
         # A reward model has never seen half an answer: what it says to one is noise that PPO would exploit.
         scores[~torch.tensor(rollout.finished, device=device)] = cfg.no_eos_reward
     return scores
+
+
+def check_scores(scores_B: Tensor) -> None:
+    """RunError where the reward model is no model any more, before a fixed score could hide what it says."""
+    if not bool(torch.isfinite(scores_B).all()):
+        raise RunError(
+            "nan_loss",
+            "The reward model gives scores that are not finite.",
+            "Train the reward model again: inputs.reward has weights that are no numbers, or too large ones.",
+        )
 
 
 def rollout_numbers(scored: Scored, kl_coef: float) -> Numbers:

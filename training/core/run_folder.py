@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from training.core.config import KINDS, StageConfig, config_from_json
+from training.core.config import KINDS, Settings, config_from_json
 from training.core.errors import RunError, RunInterrupted
 
 SCHEMA = 1
-PUBLISHED = ("model", "policy_last")
+PUBLISHED = ("model", "policy_last", "best", "scores.jsonl")
+"""What a result vouches for."""
 DEVICES = ("auto", "cpu", "cuda")
 _TYPES: dict[str, type] = {"kind": str, "run": str, "attempt": int, "seed": int, "config": dict, "device": str,
                            "inputs": dict, "sha256": dict, "parents": dict, "versions": dict}  # fmt: skip
@@ -61,7 +62,7 @@ class Run:
     attempt: int
     seed: int
     device: str
-    config: StageConfig
+    config: Settings
     inputs: Mapping[str, Path]
     sha256: Mapping[str, str]
     parents: Mapping[str, str]
@@ -255,19 +256,23 @@ def clear_outcome(folder: Path) -> None:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Take away what no result vouches for: models, and what was being written when the process died or gave up."""
+    """Take away what no result vouches for: models and the like, and what was being written when the process died or gave up."""
     for name in PUBLISHED:
-        shutil.rmtree(folder / name, ignore_errors=True)
+        _remove(folder / name)
     clear_temporaries(folder)
 
 
 def clear_temporaries(folder: Path) -> None:
     """Take away what was being written when the process died; half a checkpoint is as large as a whole one."""
     for path in folder.glob("*.tmp"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def leave_with_parent(variable: str = "PRECEPTOR_HELD_FD") -> None:

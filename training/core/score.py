@@ -24,7 +24,7 @@ from training.core.cards import versions
 from training.core.config import ScoreConfig
 from training.core.data import Dropped, Prompt, bad_row, messages_of, prompt_ids, require_some, rows_of
 from training.core.loop import micro_batches, pad, prepare
-from training.core.rollout import Rollout, answer_logprobs
+from training.core.rollout import Rollout, answer_logprobs, check_scores
 from training.core.run_folder import Run, fsync_path
 from training.core.stage import (
     check_same_tokenizer,
@@ -96,7 +96,9 @@ def score_rows(
     rows: list[dict[str, Any]] = [{} for _ in ids]
     for part in micro_batches(range(len(ids)), rollout.cost, cfg.micro_batch_tokens):
         tokens, mask = pad([rollout.sequence(i) for i in part], reference.device)
-        scores = reward.rewards(tokens, mask).double().tolist()
+        scores_B = reward.rewards(tokens, mask).double()
+        check_scores(scores_B)
+        scores = scores_B.tolist()
         width = max(len(rollout.answers[i]) for i in part)
         logprobs = answer_logprobs(reference, rollout, part, width)[0].double().tolist()
         for place, i in enumerate(part):

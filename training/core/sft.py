@@ -3,8 +3,9 @@
     python -m training.core sft runs/2/run.json
 
 The loss is the mean over all learned tokens of a batch, the token that ends a turn included; prompts are read and not
-learned. The head runs on those tokens' places alone, and their logits never stand in memory whole. Differs from the paper:
-no pretraining text is mixed in (C.3), and demonstrations are packed, which changes the layout of a step and not its loss.
+learned. The head runs on those tokens' places alone, and their logits never stand in memory whole. With `pretrain_fraction`
+a share of them is other text (C.3, text_mix.py). Differs from the paper: demonstrations are packed, which changes the
+layout of a step and not its loss.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from training.core.data import (
     Demonstration,
     Dropped,
     Prompt,
+    add_dropped,
     messages_of,
     read_demonstrations,
     require_some,
@@ -62,6 +64,7 @@ from training.core.stage import (
     load_policy_input,
     policy_saver,
 )
+from training.core.text_mix import read_texts
 
 
 def train_sft(run: Run) -> dict[str, Any]:
@@ -76,13 +79,11 @@ def train_sft(run: Run) -> dict[str, Any]:
     checkpoint_activations(cfg, model)
     if cfg.packing:
         check_packing(model, train)
-    state = _new_state(model, cfg)
+    state, texts = _new_state(model, cfg), read_texts(run, tokenizer, cfg, limit)
     prompts = _prompts(run, valid or train, "valid.jsonl" if valid else "train.jsonl")
     judge = Judge(run, tokenizer, model, prompts) if "reward" in run.inputs and valid else None
-    steps_per_epoch = len(batches_of(train, cfg, run.seed, 0))
-    total = cfg.epochs * steps_per_epoch
-    report = start(run, state, total)
-    book = SampleBook(run, tokenizer, prompts, limit)
+    total = cfg.epochs * (steps_per_epoch := len(batches_of(train, cfg, run.seed, 0)))
+    report, book = start(run, state, total), SampleBook(run, tokenizer, prompts, limit)
     plan = lru_cache(maxsize=1)(lambda epoch: batches_of(train, cfg, run.seed, epoch))
 
     def measure() -> Numbers:
@@ -93,7 +94,9 @@ def train_sft(run: Run) -> dict[str, Any]:
         epoch, place = divmod(step, steps_per_epoch)
         with meter.phase("data"):
             batch = [train[i] for i in plan(epoch)[place]]
-        row = update(model, batch, state, cfg, lr_factor(step, total, cfg.lr_schedule, cfg.warmup_steps))
+            beside = texts.beside(answer_tokens(batch), state) if texts else None
+        factor = lr_factor(step, total, cfg.lr_schedule, cfg.warmup_steps)
+        row = update(model, batch, state, cfg, factor, beside)
         if due(step + 1, cfg.eval_every, total):
             row |= measure()
             consider(state, row, cfg)
@@ -110,8 +113,10 @@ def train_sft(run: Run) -> dict[str, Any]:
     publish_model(
         run, "model", policy_saver(cast(PreTrainedModel, published), tokenizer, cfg), numbers, counts
     )
-    seconds = time.monotonic() - began
-    return result(run.kind, state.step, numbers, counts, seconds, select=cfg.select, chosen_step=step)
+    about = {"select": cfg.select, "chosen_step": step} | (
+        {"text_share": texts.share(state)} if texts else {}
+    )
+    return result(run.kind, state.step, numbers, counts, time.monotonic() - began, **about)
 
 
 def _new_state(model: PreTrainedModel, cfg: SFTConfig) -> TrainingState:
@@ -134,7 +139,7 @@ def _read(
         for name, dropped in (("train.jsonl", counts), ("valid.jsonl", dropped_valid))
     )
     require_some(train, "demonstrations", counts)
-    counts.update({f"valid_{reason}": count for reason, count in dropped_valid.items()})
+    add_dropped(counts, dropped_valid, "valid")
     return train, valid
 
 
@@ -175,23 +180,32 @@ def update(
     state: TrainingState,
     cfg: SFTConfig,
     factor: float,
+    texts: Sequence[Demonstration] | None = None,
 ) -> Numbers:
-    """One optimizer step. Each part's summed loss is divided by the learned tokens of the whole batch, not of the part."""
-    tokens = answer_tokens(batch)
-    sums = {"loss": 0.0, "positions": 0.0}
+    """One optimizer step. Each part's summed loss is divided by the learned tokens of the whole batch, not of the part;
+    the pieces of text are rows of the same batch, told apart in its numbers alone."""
+    answers, others = answer_tokens(batch), answer_tokens(texts or ())
+    tokens = answers + others
+    sums = {"loss": 0.0, "text_loss": 0.0, "positions": 0.0}
+    parts = [("loss", rows) for rows in parts_of(batch, cfg)]
+    parts += [("text_loss", rows) for rows in (parts_of(texts, cfg) if texts else ())]
     with meter.phase("forward_backward"):
-        for rows in parts_of(batch, cfg):
+        for name, rows in parts:
             loss = rows_nll(model, rows, cfg) / tokens
             torch.autograd.backward(loss)
-            sums["loss"] += float(loss.detach())
+            sums[name] += float(loss.detach())
             sums["positions"] += len(rows) * max(map(row_tokens, rows))
         sums = world.sum(sums)
-    check_finite(sums["loss"], "sft/loss")
+    check_finite(sums["loss"] + sums["text_loss"], "sft/loss")
     norms = optimizer_step(state.optimizer, {"model": model}, cfg, factor)
-    meter.trained(whole([len(one.ids) for one in batch]), model)
-    return {
-        "sft/loss": sums["loss"], "sft/grad_norm": norms["model"], "sft/lr": cfg.lr * factor, "sft/tokens": tokens,
-        "sft/padding_share": 1 - row_tokens(batch) / sums["positions"],
+    read = [*batch, *(texts or ())]
+    meter.trained(whole([len(one.ids) for one in read]), model)
+    text = {} if texts is None else {"sft/text_tokens": float(others)}
+    if others:
+        text["sft/text_loss"] = sums["text_loss"] * tokens / others
+    return text | {
+        "sft/loss": sums["loss"] * tokens / answers, "sft/grad_norm": norms["model"], "sft/lr": cfg.lr * factor,
+        "sft/tokens": answers, "sft/padding_share": 1 - row_tokens(read) / sums["positions"],
     }  # fmt: skip
 
 

@@ -150,7 +150,7 @@ class SampleBook:
     def __init__(
         self, run: Run, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], context: int
     ) -> None:
-        tokens = run.config.sample_tokens
+        tokens = cast(StageConfig, run.config).sample_tokens
         fitting = [p for p in prompts if len(p.ids) + 1 <= context][:SAMPLED_PROMPTS]
         self.prompts = fitting
         self.tokenizer = tokenizer

@@ -82,7 +82,8 @@ def make_run(
         (folder / "inputs" / name).symlink_to(target)
     for name, rows in (data or {}).items():
         write_rows(folder / "inputs" / "dataset" / f"{name}.jsonl", rows)
-    names = {*(inputs or {}), *(["dataset"] if (folder / "inputs" / "dataset").exists() else [])}
+    made = {name for name in ("dataset", "pretraining") if (folder / "inputs" / name).exists()}
+    names = {*(inputs or {}), *made}
     run = {
         "schema": 1, "kind": kind, "run": "r1", "attempt": 1, "seed": 3, "config": config, "device": "cpu",
         "inputs": {name: f"inputs/{name}" for name in sorted(names)}, "sha256": {}, "parents": {"model": "v1"},

@@ -24,7 +24,7 @@ class Stage:
     config: dict[str, Any]
     data: dict[str, Rows]
     inputs: tuple[str, ...] = ("model",)  # of the models that a test has by these names
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # by their place in inputs/
     updates: int = 1  # optimizer steps a step
     samples: bool = True  # whether it writes answers while it trains
 
@@ -33,10 +33,10 @@ class Stage:
     ) -> Path:
         """Make a run folder; returns the path of its run.json."""
         for name, text in self.texts.items():
-            path = folder / "inputs" / "dataset" / name
+            path = folder / "inputs" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        whole = {**PRESETS["test"][self.kind], **self.config, **config}
+        whole = {**PRESETS["test"].get(self.kind, {}), **self.config, **config}
         return make_run(
             folder, self.kind, whole, data=self.data, inputs={n: models[n] for n in self.inputs}, **fields
         )
@@ -45,11 +45,17 @@ class Stage:
 STAGES: dict[str, Stage] = {
     "pretrain": Stage(
         kind="pretrain", config={"steps": 8}, data={"train": DIALOGUES, "valid": DIALOGUES[:3]}, inputs=(),
-        texts={"text.txt": TEXT},
+        texts={"dataset/text.txt": TEXT},
     ),
     "sft with dropout": Stage(
         kind="sft", config={"epochs": 2, "dropout": 0.2, "lr_schedule": "cosine", "warmup_steps": 2},
         data={"train": demonstrations(18), "valid": demonstrations(4)},
+    ),
+    "sft with text, chosen by reward": Stage(
+        kind="sft",
+        config={"epochs": 2, "dropout": 0.2, "pretrain_fraction": 0.3, "select": "reward", "reward_prompts": 2, "reward_tokens": 8},
+        data={"train": demonstrations(18), "valid": demonstrations(4)}, inputs=("model", "reward"),
+        texts={"pretraining/text.txt": TEXT},
     ),
     "reward": Stage(
         kind="reward", config={"epochs": 2, "warmup_steps": 2},
@@ -67,5 +73,17 @@ STAGES: dict[str, Stage] = {
     "rloo": Stage(
         kind="rloo", config={"iterations": 6, "ema_decay": 0.9, "kl_budget": 50.0, "epochs": 2, "minibatches": 2},
         data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward"), updates=4,
+    ),
+}  # fmt: skip
+
+# They train nothing and have no checkpoints: killed anywhere and run again, they write the same files.
+WRITERS: dict[str, Stage] = {
+    "score": Stage(
+        kind="score", config={"micro_batch_tokens": 64}, inputs=("reference", "reward"),
+        data={"train": [{**row, "completion_ids": [5 + n, 9, 7], "logprobs": [-1.0] * 3} for n, row in enumerate(prompts(6))]},
+    ),
+    "best_of_n": Stage(
+        kind="best_of_n", config={"batch_size": 2, "ignore_eos": True, "no_eos_reward": None}, inputs=("model", "reward"),
+        data={"train": prompts(6), "valid": prompts(2)},
     ),
 }  # fmt: skip

@@ -37,8 +37,7 @@ def test_weights_that_are_no_numbers_stop_the_run(
         )
         error = told(path.parent, forks.run(stage.kind, path))
         assert error["code"] == "nan_loss"
-        # RLOO asks the reward model about finished answers only, and none may finish for some steps.
-        assert role == "reward" or not checkpoints(path.parent)
+        assert not checkpoints(path.parent)
 
 
 def poisoned(source: Path, target: Path, number: float) -> Path:

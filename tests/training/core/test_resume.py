@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.training.core.attempts import Attempts, checkpoint_differences, run_differences
+from tests.training.core.attempts import Attempts, checkpoint_differences, rows_without_times, run_differences
 from tests.training.core.conftest import run_it
 from tests.training.core.faults import Fault
 from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_run
-from tests.training.core.stages import LOOKS, STAGES, Stage
+from tests.training.core.stages import LOOKS, STAGES, WRITERS, Stage
 from training.core.__main__ import main
 from training.core.checkpoint import checkpoints
 from training.core.config import PRESETS
@@ -90,6 +90,50 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_nothing_else(
         )
     assert forks.run(stage.kind, attempts.next()) == 0
     assert run_differences(whole, attempts.path) == []
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_only_writes_is_killed_anywhere_and_run_again_in_its_folder(
+    name: str, models: dict[str, Path], forks: Forks, tmp_path: Path
+) -> None:
+    """Between batches, with the file or folder half-written, not renamed and renamed, and before result.json has its name."""
+    stage, models = WRITERS[name], {**models, "reference": models["model"]}
+    whole, again = (stage.write(tmp_path / folder, models, {}) for folder in ("whole", "again"))
+    assert forks.run(stage.kind, whole) == 0
+    for fault in DEATHS_OF_WRITERS[name]:
+        assert forks.run(stage.kind, again, fault) == -signal.SIGKILL, fault
+        assert not (again.parent / "result.json").exists(), fault
+    assert forks.run(stage.kind, again) == 0
+    assert written(again.parent) == written(whole.parent)
+
+
+DEATHS_OF_WRITERS = {
+    "score": [
+        Fault("fsync", -1),  # scores.jsonl is written and has no name
+        Fault("replace", -1, when="after"),
+        Fault("replace", -1, 2),  # result.json
+    ],
+    "best_of_n": [
+        Fault("generate", 1),
+        Fault("row", 2, when="after"),
+        Fault("fsync", 4),  # best.tmp is full
+        Fault("rename", 4),
+        Fault("rename", 4, when="after"),
+        Fault("replace", 4),  # result.json
+    ],
+}
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """All that a run leaves, times apart."""
+    found: dict[str, Any] = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("log.txt", "run.json", "metrics.jsonl", "result.json")
+    }
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert result.pop("seconds") > 0
+    return {**found, "result": result, "rows": rows_without_times(folder / "metrics.jsonl")}
 
 
 def test_resumed_by_hand_in_its_own_folder(

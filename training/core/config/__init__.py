@@ -20,11 +20,12 @@ from training.core.config.rloo import RLOOConfig
 from training.core.config.score import ScoreConfig
 from training.core.config.sft import SFTConfig
 from training.core.presets import PRESETS
+from training.core.settings import Settings
 
 __all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "BestOfNConfig", "DPOConfig", "PPOConfig", "PolicyConfig", "PretrainConfig",
-           "RLOOConfig", "RewardConfig", "SFTConfig", "ScoreConfig", "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
+           "RLOOConfig", "RewardConfig", "SFTConfig", "ScoreConfig", "Settings", "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
 
-CONFIGS: dict[str, type[StageConfig]] = {
+CONFIGS: dict[str, type[Settings]] = {
     "pretrain": PretrainConfig,
     "sft": SFTConfig,
     "reward": RewardConfig,
@@ -39,7 +40,7 @@ ONE_PROCESS = ("score", "best_of_n")
 """Kinds that train nothing, and run in one process; all others may be spread over several."""
 
 
-def config_from_json(kind: str, data: Mapping[str, Any]) -> StageConfig:
+def config_from_json(kind: str, data: Mapping[str, Any]) -> Settings:
     """The typed config of a stage; ValueError names what is wrong and what to do."""
     if kind not in CONFIGS:
         raise ValueError(f"kind is {kind!r}. Remedy: use one of {', '.join(KINDS)}.")
@@ -54,6 +55,6 @@ def describe(kind: str) -> list[dict[str, Any]]:
 FIELDS: dict[str, list[dict[str, Any]]] = {kind: describe(kind) for kind in KINDS}
 
 
-def preset(name: str, kind: str) -> StageConfig:
+def preset(name: str, kind: str) -> Settings:
     """A named preset as a typed config."""
     return config_from_json(kind, PRESETS[name].get(kind, {}))

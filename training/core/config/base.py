@@ -1,8 +1,9 @@
-"""What every stage can be told."""
+"""What every stage that learns can be told, and the settings that others share with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from training.core.settings import Settings, setting
 
@@ -10,9 +11,32 @@ SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("float32", "bfloat16")
 
 
+def tokens_at_once() -> Any:
+    """`micro_batch_tokens` of every stage."""
+    return setting(
+        8192,
+        "Padded tokens at most in one forward pass. It bounds memory and never changes a result.",
+        unit="tokens",
+        low=16,
+        high=10_000_000,
+    )
+
+
+def score_without_eos(more: str = "") -> Any:
+    """`no_eos_reward` of every stage that scores answers."""
+    return setting(
+        -1.0,
+        "Score of an answer that never ended (LHP, N+: -1); null: let the reward model read it anyway."
+        + more,
+        unit="reward",
+        low=-1e6,
+        high=1e6,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageConfig(Settings):
-    """What every stage has: optimizer, schedule, memory, and how often it saves and looks."""
+    """What every stage that learns has: optimizer, schedule, memory, and how often it saves and looks."""
 
     lr: float = setting(1e-3, "Peak learning rate.", low=0.0, high=1.0)
     lr_schedule: str = setting(
@@ -36,13 +60,7 @@ class StageConfig(Settings):
     max_grad_norm: float | None = setting(
         None, "Clip the gradient to this length; null: only measure it (N+, LHP).", low=1e-6, high=1e6
     )
-    micro_batch_tokens: int = setting(
-        8192,
-        "Padded tokens at most in one forward pass. It bounds memory and never changes a result.",
-        unit="tokens",
-        low=16,
-        high=10_000_000,
-    )
+    micro_batch_tokens: int = tokens_at_once()
     autocast_bf16: bool = setting(
         default=False,
         help="Multiply matrices in bfloat16; weights, log-probabilities and losses stay float32.",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import StageConfig
-from training.core.settings import setting
+from training.core.config.base import score_without_eos, tokens_at_once
+from training.core.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BestOfNConfig(StageConfig):
-    """The answer that a reward model likes best of n (Stiennon et al. 2009.01325). Nothing is trained: of what all stages share only memory matters here."""
+class BestOfNConfig(Settings):
+    """The answer that a reward model likes best of n (Stiennon et al. 2009.01325)."""
 
     n: int = setting(
         16, "Answers drawn for each prompt; the best one is kept.", unit="answers", low=1, high=65_536
@@ -23,10 +23,5 @@ class BestOfNConfig(StageConfig):
         default=False,
         help="Sample on to max_new_tokens even past an EOS, and keep answers without one (for exact experiments).",
     )
-    no_eos_reward: float | None = setting(
-        -1.0,
-        "Score of an answer that never ended, as in PPO; null: let the reward model read it anyway. Such an answer is never kept.",
-        unit="reward",
-        low=-1e6,
-        high=1e6,
-    )
+    micro_batch_tokens: int = tokens_at_once()
+    no_eos_reward: float | None = score_without_eos(" Such an answer is never kept.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import SCHEDULES, StageConfig
+from training.core.config.base import SCHEDULES, StageConfig, score_without_eos
 from training.core.settings import setting
 
 
@@ -28,13 +28,7 @@ class PolicyConfig(StageConfig):
     ignore_eos: bool = setting(
         default=False, help="Sample on to max_new_tokens even past an EOS (for exact experiments)."
     )
-    no_eos_reward: float | None = setting(
-        -1.0,
-        "Score of an answer that never ended (LHP, N+: -1); null: let the reward model read it anyway.",
-        unit="reward",
-        low=-1e6,
-        high=1e6,
-    )
+    no_eos_reward: float | None = score_without_eos()
     clip: float = setting(
         0.2, "The policy's ratio counts only within 1 +- this (IG C.4).", low=1e-6, high=10.0
     )

@@ -15,7 +15,11 @@ class PretrainConfig(StageConfig):
     steps: int = setting(1000, "Optimizer steps.", unit="steps", low=1, high=10_000_000)
     batch_size: int = setting(16, "Blocks of `context` tokens per step.", unit="blocks", low=1, high=65_536)
     budget_seconds: float | None = setting(
-        None, "Stop after this long, wherever the schedule is; null: no limit.", unit="s", low=1.0, high=1e7
+        None,
+        "Stop after this long, wherever the schedule is; a resumed run counts on from its checkpoint; null: no limit.",
+        unit="s",
+        low=1.0,
+        high=1e7,
     )
     vocab_size: int = setting(
         4096, "Largest vocabulary, bytes and special tokens included.", unit="tokens", low=280, high=262_144

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import StageConfig
-from training.core.settings import setting
+from training.core.config.base import score_without_eos, tokens_at_once
+from training.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ScoreConfig(StageConfig):
-    """Rewards and distances of answers that are there already. Of what all stages share only memory matters here."""
+class ScoreConfig(Settings):
+    """Rewards and distances of answers that are there already."""
 
-    no_eos_reward: float | None = setting(
-        -1.0,
-        "Score of an answer that never ended, as in PPO; null: let the reward model read it anyway.",
-        unit="reward",
-        low=-1e6,
-        high=1e6,
-    )
+    micro_batch_tokens: int = tokens_at_once()
+    no_eos_reward: float | None = score_without_eos()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import StageConfig
+from training.core.config.base import StageConfig, score_without_eos
 from training.core.settings import setting
 
 LOSS_TURNS = ("last", "all")
@@ -70,10 +70,11 @@ class SFTConfig(StageConfig):
         64, "Validation prompts answered for the reward model.", unit="prompts", low=1, high=100_000
     )
     reward_tokens: int = setting(128, "Longest such answer.", unit="tokens", low=1, high=32_768)
-    no_eos_reward: float | None = setting(
-        -1.0,
-        "Score of such an answer that never ended, as in PPO; null: let the reward model read it anyway.",
-        unit="reward",
-        low=-1e6,
-        high=1e6,
+    no_eos_reward: float | None = score_without_eos()
+    pretrain_fraction: float = setting(
+        0.0,
+        "Share of the learned tokens of every step that is other text (inputs.pretraining), every token of which is "
+        "learned (IG C.3: 0.1 in the model that RL starts from); 0: none.",
+        low=0.0,
+        high=0.9,
     )
