@@ -13,6 +13,7 @@ BOM = b"\xef\xbb\xbf"
 NOT_TEXT = {
     b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"%PDF": "a PDF file",
     b"PK\x03\x04": "a zip archive, or an Office file", b"\x1f\x8b": "a gzip archive", b"PAR1": "a Parquet file",
+    b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive", b"\x28\xb5\x2f\xfd": "a Zstandard archive",
     b"\xff\xfe": "a UTF-16 text", b"\xfe\xff": "a UTF-16 text",
 }  # fmt: skip
 

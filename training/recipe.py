@@ -257,6 +257,7 @@ class Recipe(BaseModel):
 TYPES: dict[Any, str] = {
     int: "int", float | None: "float", JSON: "object", tuple[str, ...]: "list", PolicyAlgorithm: "str",
 }  # fmt: skip
+BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 CHOICES = {"steps": list(RECIPE_STEPS), "policy_algorithm": list(POLICY_ALGORITHMS)}
 
 
@@ -291,7 +292,7 @@ def _explained(error: JSON) -> FieldError:
         return FieldError(
             f"recipe.{name}", "unknown_field", f"recipe.{name} is unknown. Remove it; known are {known}."
         )
-    message = str(error["msg"]).removeprefix("Value error, ").removeprefix(f"{name}: ").rstrip(".")
+    message = _fault(error).removeprefix(f"{name}: ").rstrip(".")
     field = Recipe.model_fields.get(name)
     low, high = _bounds(field) if field else (None, None)
     if low is not None or high is not None:
@@ -301,6 +302,15 @@ def _explained(error: JSON) -> FieldError:
         "out_of_range" if field and low is not None else "invalid",
         f"recipe.{name}: {message}.",
     )
+
+
+def _fault(error: JSON) -> str:
+    """What is wrong, without the bounds: these stand in the remedy."""
+    if error["type"] in BEYOND:
+        return f"{error['input']!r} is not allowed"
+    if error["type"] == "dict_type":
+        return "send an object of settings"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _stage_of(message: str) -> str:

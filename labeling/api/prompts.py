@@ -130,7 +130,8 @@ class PromptImport(APIView):
 
     unsupported = (
         "Send the lines as the form field `file` (multipart/form-data) or as the body (application/x-ndjson):"
-        " curl --data-binary @prompts.jsonl -H 'Content-Type: application/x-ndjson'."
+        " curl -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/x-ndjson' --data-binary @prompts.jsonl"
+        ' "$HOST/api/v1/projects/$ID/prompts/import/"'
     )
 
     parser_classes = (MultiPartParser, LinesParser)

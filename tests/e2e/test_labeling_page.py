@@ -75,6 +75,8 @@ def test_what_is_missing_is_named_and_focused(window: Visitors, ana: User, proje
     visit.press("a Enter c Enter Control+Enter")
     expect(visit.page.get_by_text("Still to rank: B, D.")).to_be_visible()
     expect(visit.page.get_by_role("article", name="Answer B")).to_be_focused()
+    visit.press("?")
+    expect(visit.page.get_by_text("While you type only Esc")).to_be_in_viewport(ratio=1)
     assert not Ranking.objects.exists()
 
 
@@ -270,6 +272,12 @@ def test_a_phone_in_chinese_ranks_by_touch(window: Visitors, ana: User, project:
     visit.page.get_by_role("button", name="在这台电脑上登录").click()
     visit.page.wait_for_url(f"{visit.address}/")
     visit.open(f"/p/{project.pk}/label")
+    visit.page.locator(".card").first.wait_for()
+    visit.page.get_by_role("button", name="提交", exact=True).click()
+    expect(visit.page.get_by_text("还未排序：A, B")).to_be_in_viewport(ratio=1)
+    visit.press("?")
+    expect(visit.page.get_by_text("输入文字时")).to_be_in_viewport(ratio=1)
+    visit.press("Escape")
     visit.page.locator(".card").first.get_by_role("button", name="排到下一位").click()
     visit.page.get_by_label("B 的名次").select_option(label="第 1 名，与 A 并列")
     visit.page.get_by_role("button", name="提交", exact=True).click()

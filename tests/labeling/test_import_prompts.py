@@ -188,7 +188,12 @@ def test_bad_rows_are_a_problem_with_a_list(client_of, project, eva):
 
 
 @pytest.mark.parametrize(
-    "sent", [b"\x89PNG\r\n\x1a\n" + b"\n\x00" * 200, "\n".join(['{"prompt": "a"}'] * 9).encode("utf-16")]
+    "sent",
+    [
+        b"\x89PNG\r\n\x1a\n" + b"\n\x00" * 200,
+        b"\x28\xb5\x2f\xfd\x04\n" + b"\xff\n" * 200,
+        "\n".join(['{"prompt": "a"}'] * 9).encode("utf-16"),
+    ],
 )
 def test_a_file_that_is_no_text_is_one_sentence(client_of, project, eva, sent):
     answer = client_of(eva).post(url(project), sent, content_type="application/x-ndjson")
@@ -201,7 +206,7 @@ def test_another_type_of_body_hears_which_are_taken(client_of, project, eva):
     answer = client_of(eva).post(url(project), b"[]", content_type="application/json")
     assert answer.status_code == 415
     assert "application/x-ndjson" in answer.json()["detail"]
-    assert "curl" in answer.json()["detail"]
+    assert 'curl -H "Authorization: Bearer $TOKEN"' in answer.json()["detail"]
 
 
 def test_every_code_of_a_bad_row_has_a_chinese_sentence():

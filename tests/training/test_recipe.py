@@ -10,7 +10,7 @@ WRONG = [
     ({"k": 10}, "recipe.k", "from 2 to 9"),
     ({"k": True}, "recipe.k", "whole number"),
     ({"k": "4"}, "recipe.k", "whole number"),
-    ({"kl_budget": -1}, "recipe.kl_budget", "greater than 0"),
+    ({"kl_budget": -1}, "recipe.kl_budget", "above 0"),
     ({"min_reward_accuracy": 1.5}, "recipe.min_reward_accuracy", "from 0 to 1"),
     ({"steps": []}, "recipe.steps", "at least one step"),
     ({"steps": ["sampling", "demonstrating"]}, "recipe.steps", "in this order"),
@@ -39,6 +39,24 @@ def test_no_field_is_named_twice_in_a_sentence():
     with pytest.raises(BadRecipe) as caught:
         Recipe.parse({"sft": {"preset": "huge"}})
     assert caught.value.errors[0].message.startswith("recipe.sft: preset is 'huge'")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"prompts": 10**9}, "recipe.prompts: 1000000000 is not allowed. Choose a value from 1 to 100000."),
+        ({"kl_budget": 0}, "recipe.kl_budget: 0 is not allowed. Choose a value from above 0 to 1e+06."),
+        (
+            {"ppo": {"lr": 9}},
+            "recipe.ppo: lr is 9.0, which is not allowed. Remedy: choose a value from 0.0 to 1.0.",
+        ),
+        ({"sft": 3}, "recipe.sft: send an object of settings."),
+    ],
+)
+def test_a_range_is_told_once(data, sentence):
+    with pytest.raises(BadRecipe) as caught:
+        Recipe.parse(data)
+    assert caught.value.errors[0].message == sentence
 
 
 def test_several_wrong_fields_are_named_at_once():

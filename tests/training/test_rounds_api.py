@@ -306,11 +306,20 @@ def test_an_estimate_says_what_is_missing_and_from_what_it_knows(admin, project,
     url = f"/api/v1/projects/{project.pk}/rounds/estimate/"
     body = admin.post(url, {"recipe": {**SMALL, "prompts": 50, "overlap": 9, "min_heldout": 100}}).json()
     assert [one["code"] for one in body["missing"]] == ["few_prompts", "few_heldout_prompts", "few_labelers"]
+    assert body["missing"][0]["message"].endswith("the round will take the 16 that there are.")
     assert "92 more are needed" in body["missing"][1]["message"]
     assert not any(one["blocking"] for one in body["missing"])
     basis = {step["step"]: step["basis"] for step in body["estimate"]["steps"]}
     assert basis["training_policy"] == basis["sampling"] == "earlier runs of this project"
     assert admin.post(url, {"recipe": {"k": 0}}).status_code == 400
+
+
+def test_more_answers_than_prompts_are_asked_for_is_said_beforehand(admin, project):
+    url = f"/api/v1/projects/{project.pk}/rounds/estimate/"
+    recipe = {**SMALL, "demonstrations": 1000, "prompts": 100_000}
+    told = {one["code"]: one["message"] for one in admin.post(url, {"recipe": recipe}).json()["missing"]}
+    assert "1000 demonstrations" in told["few_prompts_to_answer"]
+    assert "100000 prompts" in told["few_prompts"]
 
 
 def test_nothing_to_measure_on_is_said_beforehand(client_of, eva, base, project):

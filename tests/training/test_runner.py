@@ -1,6 +1,8 @@
 """A real child process on a random model of about 100 thousand weights, supervised in this process."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +35,9 @@ def test_a_run_ends_in_exactly_one_version(project, asked, ana, queued):
     assert set(told["inputs"]) == {"model", "dataset"}
     assert "inputs/dataset/train.jsonl" in told["sha256"]
     assert told["versions"] == run.result["versions"], "what computes is on record before it does"
+    docs = (Path(__file__).resolve().parents[2] / "docs/export/formats.md").read_text()
+    (line,) = (line for line in docs.splitlines() if line.endswith("| sha256sum --check"))
+    checked = subprocess.run(
+        ["sh", "-c", line], cwd=attempt_folder(run.pk, 1), capture_output=True, text=True
+    )
+    assert (checked.returncode, checked.stdout.count(": OK")) == (0, len(told["sha256"])), checked.stderr

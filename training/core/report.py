@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,16 @@ KEY_NUMBERS = ("score", "accuracy", "loss")
 
 
 def show(step: int, total_steps: int, row: Mapping[str, Any]) -> None:
-    """The step, its key number and the time left, in the last line of the terminal where one watches; nothing in a log."""
+    """The step, its key number, the pace and the time left, in the last line of the terminal where one watches; nothing in a log."""
     if not sys.stderr.isatty():
         return
     key = next((n for word in KEY_NUMBERS for n in row if n.partition("/")[2] == word), None)
     number = "" if key is None or row[key] is None else f"  {key} {row[key]:.4g}"
     end = "\n" if step >= total_steps else ""
-    left = f"  about {row['eta_s']:.0f} s left" if step < total_steps else ""
-    sys.stderr.write(f"\r\x1b[Kstep {step} of {total_steps}{number}{left}{end}")
+    pace = row.get("perf/tokens_per_s")
+    speed = f"  {pace:.0f} tokens/s" if pace else ""
+    left = f"  {timedelta(seconds=round(row['eta_s']))} left" if step < total_steps else ""
+    sys.stderr.write(f"\r\x1b[Kstep {step} of {total_steps}{number}{speed}{left}{end}")
     sys.stderr.flush()
 
 

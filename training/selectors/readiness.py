@@ -13,6 +13,8 @@ from training.recipe import Recipe
 from training.selectors.chain import base_of, earlier_reward
 from training.states import RoundState
 
+FEW_PROMPTS = "Import more prompts, or ask for fewer; held-out ones do not count."
+
 
 class Missing(TypedDict):
     """Something that a recipe would need. `blocking`: without it the round cannot be opened."""
@@ -103,9 +105,12 @@ def _thin(stock: Stock, recipe: Recipe) -> list[Missing]:
     """Shortages with which a round goes on, worse or unmeasured."""
     found = []
     usable, measured = stock.train + stock.valid, stock.valid + stock.heldout
+    if recipe.has(RoundState.DEMONSTRATING) and 0 < usable < recipe.demonstrations:
+        text = f"{recipe.demonstrations} demonstrations are asked for; the round will ask for {usable}, one a prompt."
+        found.append(_gap("few_prompts_to_answer", text, FEW_PROMPTS, stops=False))
     if recipe.has(RoundState.SAMPLING) and 0 < usable < recipe.prompts:
-        text = f"{recipe.prompts} prompts are asked for; there are {usable}, so {recipe.prompts - usable} are missing."
-        found.append(_gap("few_prompts", text, "Import more prompts, or ask for fewer.", stops=False))
+        text = f"{recipe.prompts} prompts are asked for; the round will take the {usable} that there are."
+        found.append(_gap("few_prompts", text, FEW_PROMPTS, stops=False))
     if recipe.has(RoundState.EVALUATING) and measured < recipe.min_heldout:
         text = (
             f"Only {measured} prompts are outside the training split; {recipe.min_heldout - measured} more are needed to"

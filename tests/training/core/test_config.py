@@ -212,6 +212,8 @@ def test_in_a_terminal_a_run_shows_where_it_is_and_in_a_log_nothing(
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
+        report.log(1, {"sft/loss": 1.25, "perf/tokens_per_s": 1234.5})
+        assert b"step 1 of 2  sft/loss 1.25  1234 tokens/s  0:00:0" in os.read(ours, 1000)
         report.log(2, {"sft/loss": 1.25, "sft/lr": 0.1})
-        assert b"step 2 of 2  sft/loss 1.25" in os.read(ours, 1000)
+        assert b"step 2 of 2  sft/loss 1.25\r\n" in os.read(ours, 1000)
     os.close(ours)
