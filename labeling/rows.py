@@ -39,7 +39,9 @@ def parse_row(row: dict[str, Any]) -> PromptRow:
     if len(shapes) != 1:
         found = f"both {' and '.join(shapes)}" if shapes else "none of prompt, instruction and messages"
         raise RowError(
-            "no_shape" if not shapes else "two_shapes", f"The row has {found}.", "Keep exactly one of them."
+            "no_shape" if not shapes else "two_shapes",
+            f"The row has {found}.",
+            "Keep exactly one of them." if shapes else "Give one of them.",
         )
     messages, completion = READERS[shapes[0]](row)
     check_prompt(messages, shapes[0])

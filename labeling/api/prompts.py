@@ -160,8 +160,8 @@ def _file(data: Any) -> IO[bytes]:
         return cast(IO[bytes], data)
     upload = data.get("file")
     if upload is None or isinstance(upload, str):
-        ways = "send JSON lines as the form field `file`, or as a body of the type application/x-ndjson that is not empty"
-        raise InvalidInput(f"file: there is none; {ways}.", code="file_missing")
+        ways = "Send JSON lines, as the form field `file` or as the body (application/x-ndjson)"
+        raise InvalidInput(f"The file is empty, or there is none. {ways}.", code="file_missing")
     if upload.size > MAX_IMPORT_BYTES:
         raise FileTooLarge
     return cast(IO[bytes], upload.file)

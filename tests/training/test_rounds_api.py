@@ -5,6 +5,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import now
 
 from accounts.services import create_token
+from inference.selectors import current_policy
 from labeling.models import Assignment, Demonstration, Slot
 from labeling.services.assignment import next_assignment
 from tests.training.factories import answer_all, prompts
@@ -300,6 +301,15 @@ def test_later_rounds_leave_sft_out(admin, reviewed, project):
     admin.post(at(reviewed.pk, "promote/"), {})
     recipe = admin.get(f"/api/v1/projects/{project.pk}/recipes/defaults/").json()["recipe"]
     assert recipe["steps"] == ["sampling", "ranking", "training_reward", "training_policy", "evaluating"]
+
+
+def test_answers_that_do_not_fit_the_context_are_told_before(admin, project, reviewed):
+    url = f"/api/v1/projects/{project.pk}/rounds/estimate/"
+    context = current_policy(project).context_tokens
+    for longest, told in ((context, ["long_answers"]), (context - 1, [])):
+        body = admin.post(url, {"recipe": {**SMALL, "sampling": {"max_tokens": longest}}}).json()
+        assert [one["code"] for one in body["missing"] if one["code"] == "long_answers"] == told
+        assert not any(one["blocking"] for one in body["missing"])
 
 
 def test_an_estimate_says_what_is_missing_and_from_what_it_knows(admin, project, reviewed):

@@ -133,10 +133,16 @@ def test_the_same_rows_twice_are_stored_once(run):
 
 def test_a_later_attempt_replaces_the_rows_after_its_checkpoint(run, clock):
     claim_run(run.pk)
-    record_metrics(run_id=run.pk, fence=1, rows=[{"step": n, "sft/loss": 1.0} for n in range(1, 8)])
+    record_metrics(
+        run_id=run.pk,
+        fence=1,
+        rows=[{"step": n, "sft/loss": 1.0, "progress": n / 10, "eta_s": 5.0} for n in range(1, 9)],
+    )
     clock.advance(seconds=31)
     fence = claim_run(run.pk)
     begin_attempt(run_id=run.pk, fence=fence, resumed_from="attempt-1/step-4", step=4, pid=1)
+    run.refresh_from_db()
+    assert (run.step, run.progress, run.eta_seconds) == (4, 0.4, None)  # and not where the first one died
     record_metrics(run_id=run.pk, fence=fence, rows=[{"step": 5, "sft/loss": 2.0}])
     stored = list(Metric.objects.order_by("step").values_list("step", "fence"))
     assert stored == [(1, 1), (2, 1), (3, 1), (4, 1), (5, 2)]

@@ -91,7 +91,7 @@ _POLICY: dict[str, Metric] = {
     "score": Metric("reward", "Mean reward-model score of the rollouts; unfinished answers have their fixed score.", "Rises."),
     "score_se": Metric("reward", "Standard error of the mean score.", "Small beside the rise."),
     "score_std": Metric("reward", "Deviation of the scores within the rollouts.", "Well above 0; near 0 all answers are alike."),
-    "kl": Metric("nats/response", "Distance of the sampling policy from the reference: mean of the summed log-ratio.", "Starts at 0 and rises slowly. A jump often means that the reward is being gamed."),
+    "kl": Metric("nats/response", "Distance of the sampling policy from the reference: mean of the summed log-ratio.", "Starts at 0 (in a later round at what earlier ones moved) and rises slowly. A jump often means that the reward is being gamed."),
     "kl_se": Metric("nats/response", "Standard error of the KL.", "Small beside the KL."),
     "kl_k3": Metric("nats/response", "The same distance by an estimator that is never negative.", "Near the KL."),
     "kl_coef": Metric("reward/nat", "Price of distance in this iteration.", "Constant unless it adapts to kl_target."),

@@ -58,7 +58,12 @@ def stock_of(project: Project) -> Stock:
 def missing(project: Project, recipe: Recipe) -> list[Missing]:
     """What blocks a launch first, then what will only be measured or done worse."""
     stock = stock_of(project)
-    return _blocking(stock, recipe) + _without_judge(project, recipe) + _thin(stock, recipe)
+    return (
+        _blocking(stock, recipe)
+        + _without_judge(project, recipe)
+        + _thin(stock, recipe)
+        + _long(project, recipe)
+    )
 
 
 def blocking(project: Project, recipe: Recipe) -> list[Missing]:
@@ -128,6 +133,16 @@ def _thin(stock: Stock, recipe: Recipe) -> list[Missing]:
         text = f"{recipe.overlap} labelers are to rank each prompt; the project has {stock.labelers}."
         found.append(_gap("few_labelers", text, "Invite labelers, or lower the overlap.", stops=False))
     return found
+
+
+def _long(project: Project, recipe: Recipe) -> list[Missing]:
+    """Answers that the model could not finish: prompt and answer share its context."""
+    policy, longest = current_policy(project), int(recipe.sampling["max_tokens"])
+    if policy is None or not policy.context_tokens or longest < policy.context_tokens:
+        return []
+    text = f"Answers may have {longest} tokens, but prompt and answer together have room for {policy.context_tokens}."
+    remedy = f"Set the longest answer to {policy.context_tokens // 2} or less."
+    return [_gap("long_answers", text, remedy, stops=False)]
 
 
 def _gap(code: str, message: str, remedy: str, *, stops: bool = True) -> Missing:

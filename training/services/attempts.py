@@ -129,7 +129,10 @@ def cancel_wanted(*, run_id: UUID, fence: int) -> bool:
 @transaction.atomic
 def begin_attempt(*, run_id: UUID, fence: int, resumed_from: str, step: int, pid: int | None) -> None:
     """Note where the attempt goes on from, and drop the rows after that step: they are made again. Raises Fenced."""
-    _write(run_id, fence, step=step)
+    before = Run.objects.values_list("step", "progress").get(pk=run_id)
+    # As far as that step is, and no longer as far as the attempt before had come.
+    progress = before[1] * min(step / before[0], 1.0) if before[0] else 0.0
+    _write(run_id, fence, step=step, progress=progress, eta_seconds=None)
     Metric.objects.filter(run_id=run_id, step__gt=step).delete()
     Attempt.objects.filter(run_id=run_id, fence=fence).update(resumed_from=resumed_from, pid=pid)
 

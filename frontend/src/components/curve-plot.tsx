@@ -14,6 +14,9 @@ function told(plot: uPlot, value: number | null | undefined, series: number): st
   return typeof shown === "number" ? String(Number(shown.toPrecision(4))) : "–";
 }
 
+/** One value makes no line. */
+const isAlone = (plot: uPlot, series: number): boolean => Array.from<number | null | undefined>(plot.data[series] ?? []).filter((one) => typeof one === "number").length === 1;
+
 function options({ lines, xName, height }: CurveProps, width: number): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const colour = (name: string) => style.getPropertyValue(name).trim();
@@ -36,7 +39,7 @@ function options({ lines, xName, height }: CurveProps, width: number): uPlot.Opt
         label: name,
         stroke: colour(COLOURS[index % COLOURS.length] ?? "--accent"),
         width: 1.6,
-        points: { show: false },
+        points: { show: isAlone, size: 6 },
         spanGaps: true,
         value: told,
       })),

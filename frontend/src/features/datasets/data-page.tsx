@@ -1,5 +1,6 @@
 import { Alert, Button, Menu, Stack } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
+import { useLocation } from "react-router";
 import { api, body } from "@/api/client";
 import { queryClient, useProjectId, useRole } from "@/api/session";
 import type { SnapshotKind } from "@/api/training-types";
@@ -38,6 +39,7 @@ export function DataPage() {
   const { t } = useTexts();
   const project = useProjectId();
   const isAdmin = useRole() === "admin";
+  const asked = useLocation().hash.slice(1);
   const snapshots = useSnapshots(project);
   const freeze = useFreeze(project);
   const button = isAdmin ? (
@@ -60,7 +62,7 @@ export function DataPage() {
           ) : (
             <Stack gap="md">
               <Alert role="note" icon={<Icon name="help" />} variant="light">{t("data.script")}</Alert>
-              {list.map((snapshot, index) => <SnapshotCard key={snapshot.id} snapshot={snapshot} isOpen={index === 0} />)}
+              {list.map((snapshot, index) => <SnapshotCard key={snapshot.id} snapshot={snapshot} isOpen={asked ? snapshot.id === asked : index === 0} />)}
             </Stack>
           )
         }

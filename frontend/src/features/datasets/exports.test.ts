@@ -13,7 +13,7 @@ test("counts that are not there are zero, labelers unknown", () => {
 
 test("the lines name the whole address and never a token", () => {
   const { curl, python } = snippets("https://x.org", "s1", "preference");
-  expect(curl).toContain('"https://x.org/api/v1/snapshots/s1/export/?format=preference"');
-  expect(python).toContain('data_files="preference.jsonl"');
+  expect(curl).toContain('"https://x.org/api/v1/snapshots/s1/export/?format=preference&split=train"');
+  expect(python).toContain('data_files="preference-train.jsonl"');
   expect(curl + python).not.toContain("pct_");
 });

@@ -28,14 +28,14 @@ export function countsOf(raw: Record<string, unknown>): Counts {
 
 /** Lines that fetch a format with a token that may do `export:read`. */
 export function snippets(origin: string, snapshot: string, format: string): { curl: string; python: string } {
-  const url = origin + exportUrl(snapshot, format);
+  const url = origin + exportUrl(snapshot, format, "train");
   return {
-    curl: `curl -H "Authorization: Bearer $PRECEPTOR_TOKEN" \\\n  "${url}" -o ${format}.jsonl`,
+    curl: `curl -H "Authorization: Bearer $PRECEPTOR_TOKEN" \\\n  "${url}" -o ${format}-train.jsonl`,
     python: [
-      "# The file that curl has fetched",
+      "# The rows to train on, which curl has fetched; datasets calls every single file \"train\"",
       "from datasets import load_dataset",
       "",
-      `rows = load_dataset("json", data_files="${format}.jsonl", split="train")`,
+      `rows = load_dataset("json", data_files="${format}-train.jsonl", split="train")`,
     ].join("\n"),
   };
 }

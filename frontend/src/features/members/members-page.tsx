@@ -44,7 +44,7 @@ function Row({ member, project, isMe, onLink, onRemove }: { member: Member; proj
         <NativeSelect size="xs" aria-label={t("pool.of", { name: user.display_name })} value={pool} disabled={change.isPending} onChange={(e) => change.mutate({ user: user.id, pool: e.currentTarget.value as Pool })} data={POOLS.map((value) => ({ value, label: t(`pool.${value}`) }))} />
       </Table.Td>
       <Table.Td ta="right" className="member-actions">
-        <Button size="compact-sm" variant="subtle" color="gray" onClick={onLink}>{t("link")}</Button>
+        {user.is_synthetic ? null : <Button size="compact-sm" variant="subtle" color="gray" onClick={onLink}>{t("link")}</Button>}
         <Button size="compact-sm" variant="subtle" color="red" onClick={onRemove}>{t("remove")}</Button>
       </Table.Td>
     </Table.Tr>

@@ -37,7 +37,7 @@ const LONGEST = 23;
 function addressOf(node: Node, project: string): string | null {
   if (node.type === "version") return `/p/${project}/models/${node.id}`;
   if (node.type === "run") return `/p/${project}/runs/${node.id}`;
-  return node.type === "snapshot" ? `/p/${project}/data` : null;
+  return node.type === "snapshot" ? `/p/${project}/data#${node.id}` : null;
 }
 
 function Box({ node, x, y, isThis, project }: { node: Node; x: number; y: number; isThis: boolean; project: string }) {

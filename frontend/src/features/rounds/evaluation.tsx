@@ -1,4 +1,5 @@
 import { Table, Text } from "@mantine/core";
+import { isRoundEnded } from "@/api/live";
 import type { Evaluation, Round } from "@/api/training-types";
 import { decimal, percent, winRate } from "@/lib/format";
 import { useTexts } from "./texts";
@@ -18,7 +19,7 @@ function Budget({ kl, budget }: { kl: number | null; budget: number | null }) {
 }
 
 /** Wins of the candidate with the interval they allow. */
-function Wins({ evaluation }: { evaluation: Evaluation }) {
+function Wins({ evaluation, isSynthetic }: { evaluation: Evaluation; isSynthetic: boolean }) {
   const { t, language } = useTexts();
   const { candidate_wins: wins, current_wins: losses, ties } = evaluation.comparisons;
   const rate = winRate(wins, losses, ties);
@@ -32,7 +33,7 @@ function Wins({ evaluation }: { evaluation: Evaluation }) {
         <path className="wins-range" d={`M${rate.low * 200} 7H${rate.high * 200}`} />
         <circle cx={rate.share * 200} cy="7" r="4" />
       </svg>
-      <Text size="xs" c="dimmed">{t("wins.counts", { wins, losses, ties })}</Text>
+      <Text size="xs" c="dimmed">{t("wins.counts", { wins, losses, ties })}{isSynthetic ? `; ${t("wins.synthetic")}` : ""}</Text>
     </div>
   );
 }
@@ -49,7 +50,7 @@ export function EvaluationTable({ round, evaluation }: { round: Round; evaluatio
           <Table.Tr>
             <Table.Th aria-label={t("measure")} />
             <Table.Th>{t("candidate")}<div className="who">{round.candidate?.name}</div></Table.Th>
-            <Table.Th>{t("current")}<div className="who">{round.opponent.name}</div></Table.Th>
+            <Table.Th>{t(isRoundEnded(round.state) ? "current.then" : "current")}<div className="who">{round.opponent.name}</div></Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -73,7 +74,7 @@ export function EvaluationTable({ round, evaluation }: { round: Round; evaluatio
           </Table.Tr>
           <Table.Tr>
             <Table.Th scope="row">{t("measure.people")}</Table.Th>
-            <Table.Td colSpan={2}><Wins evaluation={evaluation} /></Table.Td>
+            <Table.Td colSpan={2}><Wins evaluation={evaluation} isSynthetic={round.is_synthetic} /></Table.Td>
           </Table.Tr>
         </Table.Tbody>
       </Table>

@@ -52,7 +52,7 @@ function Head({ run, project }: { run: Run; project: string }) {
             version("model"),
             version("reference"),
             version("reward"),
-            run.snapshot ? { label: t("head.snapshot"), value: <Link to={`/p/${project}/data`}>{t("head.snapshot.rows", { count: Number(run.snapshot.counts["total"] ?? 0) })}</Link> } : null,
+            run.snapshot ? { label: t("head.snapshot"), value: <Link to={`/p/${project}/data#${run.snapshot.id}`}>{t("head.snapshot.rows", { count: trainRows(run.snapshot.counts) })}</Link> } : null,
             { label: t("head.seed"), value: String(run.seed) },
           ]}
         />
@@ -69,6 +69,9 @@ function Head({ run, project }: { run: Run; project: string }) {
     </section>
   );
 }
+
+/** Held-out rows are in the snapshot, and no trainer is given them. */
+const trainRows = (counts: Record<string, unknown>) => Number((counts["rows"] as { train?: number } | undefined)?.train ?? 0);
 
 type Live = ReturnType<typeof useRun>;
 

@@ -31,6 +31,8 @@ const oneMore = (assignment: Assignment): Assignment => {
   return { ...assignment, progress: { ...progress, mine: progress.mine + 1, done: Math.min(progress.done + 1, progress.quota) } };
 };
 
+const isLate = (result: SubmitResult | null): boolean => result?.answer.status === "late";
+
 function taken(reports: Reports, assignment: Assignment | null, result: SubmitResult): void {
   reports.onTaken(assignment, result);
   void queryClient.invalidateQueries({ queryKey: ["my-work"] });
@@ -88,7 +90,7 @@ export function useQueue(user: string, project: string, reports: Reports) {
   }, []);
 
   const send = useCallback(
-    async (id: string, answer: Pending, assignment: Assignment | null): Promise<void> => {
+    async (id: string, answer: Pending, assignment: Assignment | null): Promise<SubmitResult | null> => {
       let hasWaited = false;
       try {
         const result = await deliver(user, id, answer, () => {
@@ -96,8 +98,10 @@ export function useQueue(user: string, project: string, reports: Reports) {
           hasWaited = true;
         });
         taken(report.current, assignment, result);
+        return result;
       } catch (error) {
         report.current.onRefused(id, error);
+        return null;
       } finally {
         if (hasWaited) setWaiting((count) => count - 1);
       }
@@ -110,13 +114,15 @@ export function useQueue(user: string, project: string, reports: Reports) {
     async (assignment: Assignment, answer: Pending, isCertain: boolean) => {
       if (isCertain && ahead.current) {
         swap(assignment);
-        await send(assignment.id, answer, assignment);
-        await fetchAhead();
+        const result = await send(assignment.id, answer, assignment);
+        // What ended this task may have ended the one fetched ahead, which nobody has worked on yet.
+        await (isLate(result) ? take() : fetchAhead());
         return;
       }
       const wanted = ahead.current ? answer : { ...answer, body: { ...answer.body, next: {} } };
       const result = await deliver(user, assignment.id, wanted);
       taken(report.current, assignment, result);
+      if (isLate(result)) ahead.current = null;
       if (swap(assignment)) await fetchAhead();
       else if (result.next) show(result.next);
       else await take();
