@@ -198,9 +198,16 @@ class SampleOut(Out):
     kl = serializers.FloatField(allow_null=True)
 
 
+@named("JobModel")
+class JobModelOut(Out):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
 @named("StepJob")
 class JobOut(Out):
     id = serializers.UUIDField()
+    model = JobModelOut(allow_null=True)
     state = serializers.CharField()
     finished = serializers.IntegerField()
     wanted = serializers.IntegerField()

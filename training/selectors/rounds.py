@@ -50,7 +50,9 @@ def rounds_visible_to(viewer: Viewer) -> QuerySet[Round]:
     """Rounds of the viewer's projects, newest first, with everything that stands beside them."""
     return (
         Round.objects.filter(project__in=projects_visible_to(viewer))
-        .select_related("project", "evaluation", *VERSIONS, *BATCHES.values(), *JOBS)
+        .select_related(
+            "project", "evaluation", *VERSIONS, *BATCHES.values(), *(f"{job}__version" for job in JOBS)
+        )
         .prefetch_related("runs")
         .order_by("-number")
     )
@@ -138,6 +140,7 @@ def _job_body(jobs: list[SamplingJob]) -> dict[str, Any] | None:
     slowest = min(jobs, key=lambda job: (job.state == "done", job.finished))
     return {
         "id": slowest.pk,
+        "model": {"id": jobs[0].version_id, "name": jobs[0].version.name} if len(jobs) == 1 else None,
         "state": slowest.state,
         "finished": sum(job.finished for job in jobs),
         "wanted": sum(job.wanted for job in jobs),

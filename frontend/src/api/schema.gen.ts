@@ -1197,6 +1197,12 @@ export interface components {
             /** @description Shown once; null where you may not make one. */
             sign_in_link: string | null;
         };
+        /** @description Base of what goes out. */
+        JobModel: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+        };
         LabelerQuality: {
             /** @description A name for admins, else a pseudonym. */
             labeler: string;
@@ -1834,6 +1840,7 @@ export interface components {
         StepJob: {
             /** Format: uuid */
             id: string;
+            model: components["schemas"]["JobModel"] | null;
             state: string;
             finished: number;
             wanted: number;

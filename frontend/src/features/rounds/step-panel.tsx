@@ -37,13 +37,14 @@ function People({ round, step }: { round: Round; step: RoundStep }) {
   );
 }
 
-function Sampler({ step }: { step: RoundStep }) {
+function Sampler({ step, project }: { step: RoundStep; project: string }) {
   const { t, language } = useTexts();
   const { job } = step;
   if (!job) return null;
   return (
     <Facts
       facts={[
+        job.model ? { label: t("job.model"), value: <Link to={`/p/${project}/models/${job.model.id}`}>{job.model.name}</Link> } : null,
         { label: t("job.speed"), value: job.tokens_per_second ? t("job.tokens", { rate: decimal(job.tokens_per_second, language) }) : "–" },
         { label: t("job.completions"), value: `${whole(job.finished, language)} / ${whole(job.wanted, language)}` },
       ]}
@@ -70,7 +71,7 @@ export function StepPanel({ round, step }: { round: Round; step: RoundStep }) {
         <Progress step={step} />
         {step.state === "active" ? <Waiting round={round} /> : null}
         <People round={round} step={step} />
-        <Sampler step={step} />
+        <Sampler step={step} project={round.project} />
         {step.run ? <StepRun id={step.run.id} project={round.project} /> : null}
       </Stack>
     </section>
