@@ -143,7 +143,9 @@ def policy_gradients(
     if batch.takes_answers_whole:
         new_action = where(mask.bool(), logp, zeros_like(logp)).sum(1)
         old_action, real = old.sum(1), torch.ones_like(mask[:, 0])
-    losses = policy_losses(new_action, old_action, batch.advantages[rows], clip=cfg.clip)
+    losses = policy_losses(
+        new_action, old_action, batch.advantages[rows], clip=cfg.clip, dual_clip=cfg.dual_clip
+    )
     total = masked_sum(losses, real)
     torch.autograd.backward(total / actions)
     with torch.no_grad():

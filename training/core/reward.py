@@ -4,8 +4,8 @@
 
 Every answer goes through the model once and all pairs of a ranking come from those K scores: K passes where training on
 pairs takes K (K - 1), and no answer is seen K - 1 times in an epoch, which overfits (footnote 5). The prompt is read once
-for all its answers (shared_prefix.py). Ties make no pair, unless `ties` says otherwise. At the end the score is moved so
-that demonstrations have mean 0 (3.5), or the training answers where none are given, and a report says how good it is.
+for all its answers (shared_prefix.py). Ties make no pair, unless `ties` says otherwise. At the end a report says how
+good it is, and the score is moved so that demonstrations have mean 0 (3.5), or as `normalize` says (reward_normal.py).
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from training.core.losses import kept_pairs, tied_pairs
 from training.core.meter import meter
 from training.core.parallel import world
 from training.core.reward_batches import batches_of, check_hold_out, layout_of, parts_of, share_of
-from training.core.reward_measure import held_out, normal_shift, report_on
+from training.core.reward_measure import held_out, report_on
+from training.core.reward_normal import normal_shift, sampled_answers, standardize
 from training.core.reward_scores import Scored, choose_way, scores_of, weighted_loss
 from training.core.run_folder import Run, write_json
 from training.core.stage import (
@@ -70,8 +71,9 @@ def train_reward(run: Run) -> dict[str, Any]:
     policy, tokenizer = load_policy_input(run, "model", device)
     limit, vocabulary = min(cfg.max_length, context_of(policy)), vocabulary_of(policy)
     model = new_scalar_input(run, "model", device)
-    del policy
     data = read_data(run, cfg, tokenizer, limit, vocabulary)
+    drawn = sampled_answers(run, policy, tokenizer, data.train, cfg, limit)
+    del policy
     disable_dropout(model)
     checkpoint_activations(cfg, model)
     state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
@@ -81,6 +83,8 @@ def train_reward(run: Run) -> dict[str, Any]:
         for batch in batches_of(data.train, cfg, run.seed, e)
     ]
     report = start(run, state, len(plan))
+    if drawn and state.step == 0:
+        standardize(model, drawn, cfg.micro_batch_tokens)
     model.train()
     sharing = choose_way(
         model, plan[min(state.step, len(plan) - 1)], cfg, limit, held=state.numbers.get("shared_prefix")
@@ -104,12 +108,15 @@ def train_reward(run: Run) -> dict[str, Any]:
         report.log(0, measured | held_out(model, data.valid, cfg, shared=sharing.used))
     last = run_steps(run, state, report, do_step)
     model.eval()
-    model.shift = normal_shift(
-        run, model, tokenizer, data.train, cfg, limit, data.dropped, shared=sharing.used
-    )
     about = report_on(
         model, data.train, data.valid, cfg, limit, shared=sharing.used, seen_in_training=data.seen_in_training
     )
+    if drawn:  # After the report: it tells of the scores whose differences were learned.
+        last = {**last, "reward/gain": standardize(model, drawn, cfg.micro_batch_tokens)}
+    else:
+        model.shift = normal_shift(
+            run, model, tokenizer, data.train, cfg, limit, data.dropped, shared=sharing.used
+        )
     if world.is_first:
         write_json(run.folder / "report.json", about)
     last = {**last, "reward/shift": model.shift, **_of_report(about)}

@@ -1,4 +1,4 @@
-"""What a reward model is measured by on rankings it does not learn from, and where the zero of its scores lies."""
+"""What a reward model is measured by on rankings it does not learn from."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from inference.engine.models import ScalarModel, last_real
+from inference.engine.models import ScalarModel
 from training.core.config import RewardConfig
-from training.core.data import Dropped, Ranking, add_dropped, read_demonstrations, require_some
-from training.core.loop import Numbers, check_finite, evaluating, micro_batches, pad
+from training.core.data import Ranking
+from training.core.loop import Numbers, check_finite, evaluating
 from training.core.parallel import world
 from training.core.ranking_quality import quality
 from training.core.reward_batches import parts_of, share_of
 from training.core.reward_report import Judged, reward_report
 from training.core.reward_scores import losses_of, scores_of
-from training.core.run_folder import Run
 
 
 def held_out(
@@ -24,13 +23,13 @@ def held_out(
     """Loss, accuracy (also by rank distance), calibration and Kendall's tau on the validation rankings."""
     if not rows:
         return {}
-    scores, loss = _scored(model, rows, cfg, shared=shared)
+    scores, loss = scores_by_ranking(model, rows, cfg, shared=shared)
     check_finite(loss, "reward/valid_loss")
     pairs = [(scores[i], row.ranks) for i, row in enumerate(rows)]
     return {"reward/valid_loss": loss / len(rows), **quality(pairs)}
 
 
-def _scored(
+def scores_by_ranking(
     model: ScalarModel, rows: Sequence[Ranking], cfg: RewardConfig, *, shared: bool
 ) -> tuple[list[list[float]], float]:
     """Raw scores of each ranking's answers, in the order of `rows`, and the summed loss."""
@@ -62,8 +61,8 @@ def report_on(
     if not valid:
         return None
     swapped = under_other_prompts(valid, limit)
-    scores, _ = _scored(model, valid, cfg, shared=shared)
-    blind, _ = _scored(model, swapped, cfg, shared=shared)
+    scores, _ = scores_by_ranking(model, valid, cfg, shared=shared)
+    blind, _ = scores_by_ranking(model, swapped, cfg, shared=shared)
     return reward_report(
         [_judged(row, scores[i]) for i, row in enumerate(valid)],
         [_judged(row, blind[i]) for i, row in enumerate(swapped)],
@@ -94,36 +93,3 @@ def under_other_prompts(rows: Sequence[Ranking], limit: int) -> list[Ranking]:
             answers = [[*other, *ids] for ids in cut]
             swapped.append(replace(row, answers=answers, prompt_tokens=len(other)))
     return swapped
-
-
-def normal_shift(
-    run: Run,
-    model: ScalarModel,
-    tokenizer: Any,
-    train: Sequence[Ranking],
-    cfg: RewardConfig,
-    limit: int,
-    dropped: Dropped,
-    *,
-    shared: bool = False,
-) -> float:
-    """Mean raw score over the demonstrations, or over the training answers where no demonstrations are given."""
-    if "demonstrations" not in run.inputs:
-        scores, _ = _scored(model, train, cfg, shared=shared)
-        return sum(map(sum, scores)) / sum(map(len, scores))
-    counts = Dropped()
-    demos = read_demonstrations(run.input("demonstrations"), "train.jsonl", tokenizer, limit, counts)
-    add_dropped(dropped, counts, "demonstrations")
-    require_some(demos, "demonstrations to normalise on", counts)
-    return mean_score(model, [demo.ids for demo in demos], cfg.micro_batch_tokens)
-
-
-def mean_score(model: ScalarModel, answers: Sequence[list[int]], budget: int) -> float:
-    """Mean of the raw scores (before any shift) of prompt + answer ids."""
-    total = 0.0
-    with evaluating(model):
-        mine = world.share(range(len(answers)), lambda i: len(answers[i]))
-        for part in micro_batches(mine, lambda i: (1, len(answers[i])), budget):
-            ids, mask = pad([answers[i] for i in part], model.score.weight.device)
-            total += float(model(ids, mask).gather(1, last_real(mask)).double().sum())
-    return world.sum({"score": total})["score"] / len(answers)

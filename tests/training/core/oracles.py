@@ -110,9 +110,11 @@ def whiten(x: Array, mask: Array, *, shift_mean: bool) -> Array:
     return np.where(mask, white if shift_mean else white + real.mean(), 0.0)
 
 
-def policy_loss(logp: float, old: float, advantage: float, clip: float) -> float:
+def policy_loss(logp: float, old: float, advantage: float, clip: float, dual_clip: float = math.inf) -> float:
     ratio = math.exp(logp - old)
-    return max(-advantage * ratio, -advantage * min(max(ratio, 1 - clip), 1 + clip))
+    if advantage < 0:
+        return -advantage * min(max(ratio, 1 - clip), dual_clip)
+    return -advantage * min(ratio, 1 + clip)
 
 
 def value_loss(value: float, old: float, target: float, clip: float) -> float:

@@ -58,7 +58,8 @@ STAGES: dict[str, Stage] = {
         texts={"pretraining/text.txt": TEXT},
     ),
     "reward": Stage(
-        kind="reward", config={"epochs": 2, "warmup_steps": 2},
+        kind="reward",
+        config={"epochs": 2, "warmup_steps": 2, "normalize": "samples", "normalize_samples": 6, "normalize_tokens": 8},
         data={"train": rankings(18), "valid": rankings(4)}, samples=False,
     ),
     "dpo": Stage(

@@ -52,6 +52,8 @@ def test_what_is_wrong_is_named_with_its_remedy(data: Any, words: list[str]) -> 
 def test_rules_between_fields() -> None:
     with pytest.raises(ValueError, match="minibatches"):
         PPOConfig(episodes=4, minibatches=8)
+    with pytest.raises(ValueError, match="dual_clip"):
+        PPOConfig(clip=0.5, dual_clip=1.2)
     with pytest.raises(ValueError, match="heads"):
         PretrainConfig(width=100, heads=3)
 
@@ -85,7 +87,7 @@ def test_the_form_knows_every_field(kind: str) -> None:
 # Numbers that are shares, factors, rates or sizes of vectors; every other one is a number of something.
 PURE = {
     "lr", "value_lr", "adam_beta1", "adam_beta2", "adam_eps", "weight_decay", "max_grad_norm", "valid_share", "width", "dropout",
-    "centering", "clip", "pretrain_fraction", "gamma", "lam", "value_coef", "ema_decay", "ptx_coef", "length_drift_limit", "label_smoothing",
+    "centering", "clip", "pretrain_fraction", "dual_clip", "gamma", "lam", "value_coef", "ema_decay", "ptx_coef", "length_drift_limit", "label_smoothing",
 }  # fmt: skip
 
 

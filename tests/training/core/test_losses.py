@@ -243,6 +243,23 @@ def test_policy_loss_and_its_gradient() -> None:
     assert_gradient(lambda x: losses.policy_losses(x, old, advantage, clip=0.2).sum(), new)
 
 
+def test_the_dual_clip_bounds_what_a_runaway_ratio_costs() -> None:
+    """1912.09729, Eq. 5. Beyond the bound there is no gradient; where the advantage is positive nothing changes."""
+    new, old, advantage = noise(40, seed=7, scale=2.0), noise(40, seed=8, scale=0.4), noise(40, seed=9)
+    expected = [
+        oracles.policy_loss(*three, 0.2, 3.0)
+        for three in zip(new.tolist(), old.tolist(), advantage.tolist(), strict=True)
+    ]
+    bounded = ((new - old).exp() > 3) & (advantage < 0)
+    assert bounded.any()
+    assert_same(losses.policy_losses(new, old, advantage, clip=0.2, dual_clip=3.0), expected)
+    assert_gradient(lambda x: losses.policy_losses(x, old, advantage, clip=0.2, dual_clip=3.0).sum(), new)
+    leaf = new.clone().requires_grad_()
+    losses.policy_losses(leaf, old, advantage, clip=0.2, dual_clip=3.0).sum().backward()
+    assert leaf.grad is not None
+    assert not leaf.grad[bounded].any()
+
+
 @pytest.mark.parametrize(
     ("ratio", "advantage", "loss"),
     [(1.0, 2.0, -2.0), (1.5, 1.0, -1.2), (1.5, -1.0, 1.5), (0.5, 1.0, -0.5), (0.5, -1.0, 0.8)],

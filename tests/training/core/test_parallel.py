@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,7 +79,11 @@ def test_two_processes_learn_what_one_learns(
             kind: _apart(*(_whole(found, kind) for found in (alone, shared)))
             for kind in ("exp_avg", "module")
         }
-        assert apart["exp_avg"] <= (1e-6 if left.name == "step-1" else 1e-5), f"gradients up to {left.name}"
+        # RLOO's advantages are differences of like rewards, so its gradients carry their rounding a few times over.
+        at_first = 3e-6 if name == "rloo" else 1e-6
+        assert apart["exp_avg"] <= (at_first if left.name == "step-1" else 1e-5), (
+            f"gradients up to {left.name}"
+        )
         assert apart["module"] <= 1e-6, f"weights at {left.name}"
     rows, same = (rows_without_times(path.parent / "metrics.jsonl") for path in (one, two))
     assert [row.keys() for row in rows] == [row.keys() for row in same]
@@ -147,6 +152,26 @@ def test_what_goes_wrong_on_one_rank_is_told_once(
     assert forks.run_ranks(stage.kind, path, NO_FAULT, [fault]) == [1, 1]
     assert told(tmp_path, 1)["code"] == code
     assert [one.name for one in tmp_path.glob("error*")] == ["error.json"]
+
+
+def test_ranks_hear_exactly_what_the_others_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Floats to the bit, no number at all, and words; what is no JSON is told by name before anything is sent."""
+    said: list[Tensor] = []
+
+    def all_gather(found: list[Tensor], own: Tensor) -> None:
+        said.append(own)
+        for tensor in found:
+            tensor.copy_(own)
+
+    monkeypatch.setattr("torch.distributed.all_gather", all_gather)
+    monkeypatch.setattr("torch.distributed.get_backend", lambda: "gloo")
+    thing = {"a": [0.1 + 0.2, 1e-300, math.inf], "b": "你好", "c": {"3": None}}
+    assert Seen(2, 0).gather(thing) == [thing, thing]
+    assert math.isnan(Seen(2, 0).highest(math.nan))
+    said.clear()
+    with pytest.raises(TypeError, match="set is not JSON"):
+        Seen(2, 0).gather({1, 2})
+    assert said == []
 
 
 def test_gradients_that_one_rank_lacks_are_counted_and_those_all_lack_stay_none() -> None:

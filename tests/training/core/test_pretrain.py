@@ -17,6 +17,7 @@ from tests.training.core.rundirs import demonstrations, write_rows
 from training.core.config import PRESETS, PretrainConfig
 from training.core.pretrain import block_batch, document_ids, read_documents
 from training.core.report import read_rows
+from training.core.run_folder import sha256_of, write_json
 
 TEST = PRESETS["test"]["pretrain"]
 SENTENCES = ["the cat sat on the mat. ", "the dog ran to the sea. ", "a bird sang in the rain. "]
@@ -121,3 +122,22 @@ def test_a_time_budget_ends_the_run_early_with_a_model(tmp_path: Path) -> None:
     assert result["stopped"] == "budget_seconds"
     assert 0 < result["steps"] < 100_000
     load_policy(tmp_path / "model")
+
+
+def test_a_resumed_run_counts_on_the_seconds_of_its_budget(tmp_path: Path) -> None:
+    """The checkpoint says 100 s are spent, of 100: one more step and it is over, however fast this machine is."""
+    short = {"steps": 8, "save_every": 2, "keep_checkpoints": 9, "budget_seconds": 100.0, "eval_every": 100}
+    write_text(tmp_path / "inputs" / "dataset")
+    run_it(tmp_path, "pretrain", {**TEST, **short})
+    place = tmp_path / "step-4"
+    fields = json.loads((place / "state.json").read_text())
+    assert 0 < fields["numbers"]["seconds"] < 100
+    fields["numbers"]["seconds"] = 100.0
+    write_json(place / "state.json", fields)
+    manifest = json.loads((place / "MANIFEST.json").read_text())
+    written = {"sha256": sha256_of(place / "state.json"), "size": (place / "state.json").stat().st_size}
+    manifest["files"]["state.json"] = written
+    write_json(place / "MANIFEST.json", manifest)
+    run_it(tmp_path, "pretrain", {**TEST, **short}, resume_from="step-4")
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["stopped"], result["steps"]) == ("budget_seconds", 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -12,10 +13,12 @@ from transformers import AutoModelForSequenceClassification
 from inference.engine.models import ScalarModel, load_policy, load_scalar
 from tests.training.core.conftest import run_it, write_demos
 from tests.training.core.rundirs import make_model, rankings, write_rows
-from training.core.config import PRESETS
+from training.core.config import PRESETS, RewardConfig
 from training.core.data import Dropped, read_demonstrations, read_rankings
+from training.core.errors import RunError
 from training.core.ranking_quality import calibration_error, quality
-from training.core.reward_measure import mean_score
+from training.core.reward_normal import raw_scores, sampled_answers, standardize
+from training.core.run_folder import read_run
 
 
 def test_demonstrations_score_zero_on_average(base: Path, tmp_path: Path) -> None:
@@ -45,9 +48,50 @@ def test_without_demonstrations_the_training_answers_score_zero(base: Path, tmp_
     model, tokenizer = load_scalar(tmp_path / "run" / "model")
     write_rows(tmp_path / "train.jsonl", rankings(12))
     rows = read_rankings(tmp_path, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
-    assert mean_score(model, [a for row in rows for a in row.answers], 1000) - model.shift == pytest.approx(
-        0, abs=1e-5
-    )
+    scores = raw_scores(model, [a for row in rows for a in row.answers], 1000)
+    assert float(scores.mean()) - model.shift == pytest.approx(0, abs=1e-5)
+
+
+def test_answers_of_the_model_it_starts_from_score_mean_0_and_deviation_1(base: Path, tmp_path: Path) -> None:
+    """Spec item 30: before training and after it; the order of answers and the report stay as they are."""
+    config = {**PRESETS["test"]["reward"], "lr": 1e-3, "normalize_samples": 40, "normalize_tokens": 8}
+    data = {"train": rankings(12), "valid": rankings(4)}
+    found = {}
+    for kind in ("samples", "demonstrations"):
+        folder = tmp_path / kind
+        run_it(folder, "reward", {**config, "normalize": kind}, data=data, inputs={"model": base})
+        found[kind] = json.loads((folder / "result.json").read_text())["metrics"]
+    run = read_run(tmp_path / "samples" / "run.json")
+    cfg = cast(RewardConfig, run.config)
+    policy, tokenizer = load_policy(base)
+    rows = read_rankings(run.input("dataset"), "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
+    answers = sampled_answers(run, policy, tokenizer, rows, cfg, 96)
+    assert len(answers) == 40
+    assert len({tuple(one) for one in answers}) > 30
+    model, _ = load_scalar(tmp_path / "samples" / "model")
+    with torch.no_grad():
+        rewards = torch.cat([model.rewards(torch.tensor([one]), torch.ones(1, len(one))) for one in answers])
+    assert float(rewards.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(rewards.std(correction=0)) == pytest.approx(1, abs=1e-5)
+    # Where nothing is learned, what was set before training is still there after it.
+    still = {**config, "normalize": "samples", "lr": 0.0}
+    run_it(tmp_path / "still", "reward", still, data=data, inputs={"model": base})
+    gain = json.loads((tmp_path / "still" / "result.json").read_text())["metrics"]["reward/gain"]
+    assert gain == pytest.approx(1, abs=1e-5)
+    assert abs(found["samples"]["reward/gain"] - 1) > 1e-3
+    assert "reward/gain" not in found["demonstrations"]
+
+    before = raw_scores(model, answers, 1000)
+    gain = standardize(model, answers, 1000)
+    assert gain == pytest.approx(1 / float(before.std(correction=0))) == pytest.approx(1, abs=1e-5)
+    model.score.weight.data.mul_(3.0)
+    assert standardize(model, answers, 1000) == pytest.approx(1 / 3, rel=1e-5)
+
+
+def test_answers_that_all_score_alike_have_no_deviation_to_set(reward_model: Path) -> None:
+    model, _ = load_scalar(reward_model)
+    with pytest.raises(RunError, match="have one score"):
+        standardize(model, [[9, 8, 7]] * 3, 1000)
 
 
 def test_the_saved_folder_scores_alike_in_transformers_itself(reward_model: Path) -> None:

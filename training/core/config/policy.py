@@ -32,6 +32,12 @@ class PolicyConfig(StageConfig):
     clip: float = setting(
         0.2, "The policy's ratio counts only within 1 +- this (IG C.4).", low=1e-6, high=10.0
     )
+    dual_clip: float | None = setting(
+        None,
+        "Where the advantage is negative, the ratio counts at most as this (1912.09729, Eq. 5: 3); null: without bound.",
+        low=1.0,
+        high=1e6,
+    )
     kl_coef: float = setting(
         0.05,
         "Price per nat of distance from the reference (IG C.4: 0.02; N+: 0.05).",
@@ -117,6 +123,10 @@ class PolicyConfig(StageConfig):
         return any(limit is not None for limit in limits)
 
     def check(self) -> None:
+        if self.dual_clip is not None and self.dual_clip <= 1 + self.clip:
+            raise ValueError(
+                f"dual_clip is {self.dual_clip}; it must be above 1 + clip ({1 + self.clip}). Remedy: 3, or null."
+            )
         if self.minibatches > self.episodes:
             raise ValueError(
                 f"minibatches is {self.minibatches}; it must be at most episodes ({self.episodes}). Remedy: lower it."

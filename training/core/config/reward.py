@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from training.core.config.base import StageConfig
 from training.core.settings import setting
 
+ZEROS = ("demonstrations", "samples")
 SHARED_PREFIX = ("auto", "on", "off")
 TIES = ("drop", "half")
 MARGIN_BY = ("rank_distance", "rating")
@@ -68,6 +69,17 @@ class RewardConfig(StageConfig):
         "What the gap is: tiers between the two answers, or the difference of the ratings that the labeler gave them.",
         choices=MARGIN_BY,
     )
+    normalize: str = setting(
+        "demonstrations",
+        "What published scores are measured from: mean 0 over inputs.demonstrations, or over the training answers without "
+        "them (IG 3.5); or mean 0 and deviation 1 over answers sampled by the model that it starts from, where it also "
+        "starts with deviation 1 (1909.08593, 2.1; LHP).",
+        choices=ZEROS,
+    )
+    normalize_samples: int = setting(
+        256, "Answers sampled for that (LHP launch.py: 256).", unit="answers", low=2, high=1_000_000
+    )
+    normalize_tokens: int = setting(64, "Longest such answer.", unit="tokens", low=1, high=32_768)
     centering: float = setting(
         0.0,
         "Weight of (r_i + r_j)^2, which holds scores near 0 (2312.09244, Eq. 2: 0.01); 0: none.",

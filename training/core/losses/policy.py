@@ -79,10 +79,19 @@ def whiten(x: Tensor, mask: Tensor, *, shift_mean: bool = True) -> Tensor:
     return where(mask.bool(), white, zeros_like(white))
 
 
-def policy_losses(logp: Tensor, old_logp: Tensor, advantage: Tensor, *, clip: float) -> Tensor:
-    """PPO's clipped objective per token: max(-A r, -A clip(r, 1 - clip, 1 + clip))."""
+def policy_losses(
+    logp: Tensor, old_logp: Tensor, advantage: Tensor, *, clip: float, dual_clip: float | None = None
+) -> Tensor:
+    """PPO's clipped objective per token: max(-A r, -A clip(r, 1 - clip, 1 + clip)).
+
+    With `dual_clip` c it is at most -c A where A < 0 (Ye et al. 1912.09729, Eq. 5): a ratio that has run away upwards, which
+    the first clip leaves alone there, pulls no harder than c.
+    """
     ratio = (logp - old_logp).exp()
-    return (-advantage * ratio).maximum(-advantage * ratio.clamp(1 - clip, 1 + clip))
+    losses = (-advantage * ratio).maximum(-advantage * ratio.clamp(1 - clip, 1 + clip))
+    return (
+        losses if dual_clip is None else where(advantage < 0, losses.minimum(-dual_clip * advantage), losses)
+    )
 
 
 def value_losses(value: Tensor, old_value: Tensor, returns: Tensor, *, clip: float) -> Tensor:
