@@ -258,4 +258,14 @@ MUTATIONS = (
              "        if mix is not None:\n            optimizer_step(state.optimizer, actors.trained, cfg, factor)\n"),
         f"{CORE}/test_ppo_layout.py::test_text_costs_no_optimizer_step_of_its_own",
     ),
+    _mutation(
+        "SFT: text as a share of the answers, not of all", "E11",
+        Edit("training/core/text_mix.py", "self.fraction / (1 - self.fraction)", "self.fraction"),
+        f"{CORE}/test_text_mix.py::test_the_share_is_exact_after_every_step",
+    ),
+    _mutation(
+        "SFT: the loss of text divided by the answers alone", "E11",
+        Edit("training/core/sft.py", "tokens = answers + others", "tokens = answers"),
+        f"{CORE}/test_text_mix.py::test_the_gradient_is_that_of_the_mean_over_all_learned_tokens",
+    ),
 )  # fmt: skip
