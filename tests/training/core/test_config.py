@@ -8,9 +8,10 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from torch import nn
 
 from training.core.__main__ import STAGES
 from training.core.config import (
@@ -21,11 +22,12 @@ from training.core.config import (
     PPOConfig,
     PretrainConfig,
     SFTConfig,
+    StageConfig,
     config_from_json,
     preset,
 )
 from training.core.instructgpt import CITED
-from training.core.loop import lr_factor, micro_batches, sorted_batches, stream_seed
+from training.core.loop import lr_factor, make_optimizer, micro_batches, sorted_batches, stream_seed
 from training.core.metrics import METRICS, TIMING_COLUMNS
 from training.core.report import Reporter, read_rows
 
@@ -219,3 +221,12 @@ def test_in_a_terminal_a_run_shows_where_it_is_and_in_a_log_nothing(
         report.log(2, {"sft/loss": 1.25, "sft/lr": 0.1})
         assert b"step 2 of 2  sft/loss 1.25\r\n" in os.read(ours, 1000)
     os.close(ours)
+
+
+@pytest.mark.parametrize(("kind", "eps"), [("sft", 1e-8), ("reward", 1e-5), ("ppo", 1e-5), ("rloo", 1e-5)])
+def test_the_optimizer_is_the_papers(kind: str, eps: float) -> None:
+    """Spec items 9 and 10: Adam's betas are InstructGPT's, its epsilon in reward models and RL is LHP's and not torch's."""
+    cfg = cast(StageConfig, CONFIGS[kind](weight_decay=0.1))  # type: ignore[call-arg]  # of every stage that learns
+    optimizer = make_optimizer([(nn.Linear(2, 2), 0.5)], cfg)
+    told = [(g["betas"], g["eps"], g["weight_decay"], g["peak_lr"]) for g in optimizer.param_groups]
+    assert told == [((0.9, 0.95), eps, 0.1, 0.5), ((0.9, 0.95), eps, 0.0, 0.5)], "vectors are not decayed"
