@@ -139,7 +139,7 @@ def test_a_failed_step_is_tried_again_and_its_run_cancelled_and_tried_again(
     )
     page.get_by_role("button", name="Try this step again").click()
     expect(page.get_by_role("alert")).to_have_count(0)
-    expect(page.get_by_text("Waiting for the training run.")).to_be_visible()
+    expect(page.get_by_text("The training run decides when this step is done.")).to_be_visible()
     round_.refresh_from_db()
     run.refresh_from_db()
     assert (round_.state, run.state) == ("training_sft", "queued")
