@@ -6,6 +6,7 @@ Torch-free and without a database: forms, REST and the reconciler read the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Literal, Self, get_args
 
 from annotated_types import Ge, Le
@@ -14,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from common.errors import FieldError, InvalidInput
 from inference.engine.config import SamplingParams
-from training.core.config import PRESETS, config_from_json
+from training.core.config import CONFIGS, PRESETS, config_from_json
 from training.states import STEPS, RoundState
 
 RECIPE_STEPS = tuple(str(step) for step in STEPS if step != RoundState.REVIEW)
@@ -27,7 +28,6 @@ TRAINED = {
 }
 PolicyAlgorithm = Literal["ppo", "rloo", "dpo"]
 POLICY_ALGORITHMS: tuple[str, ...] = get_args(PolicyAlgorithm)
-ROLLOUT_ALGORITHMS = ("ppo", "rloo")  # watch their distance as they learn, and stop at the budget
 NEEDS = {  # a step -> the steps of which one must stand before it in the same recipe
     RoundState.SAMPLING: (),
     RoundState.RANKING: (RoundState.SAMPLING,),
@@ -216,7 +216,7 @@ class Recipe(BaseModel):
             config["max_new_tokens"] = max(
                 1, self.sampling["max_tokens"]
             )  # As long as the answers that were ranked.
-        if kind in ROLLOUT_ALGORITHMS and self.kl_budget is not None:
+        if self.kl_budget is not None and any(field.name == "kl_budget" for field in fields(CONFIGS[kind])):
             config["kl_budget"] = min(float(config.get("kl_budget") or self.kl_budget), self.kl_budget)
         found = config_from_json(kind, config).to_json()
         if found.get("pretrain_fraction"):

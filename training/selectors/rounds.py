@@ -96,9 +96,8 @@ def _step(round_: Round, step: RoundState, runs: dict[str, Run]) -> dict[str, An
     batch: Batch | None = getattr(round_, BATCHES[step]) if step in BATCHES else None
     jobs = _jobs(round_, step)
     done, wanted = _progress(step, entry, run, batch, jobs)
-    asks = (
-        batch if round_.state == step and done < wanted else None
-    )  # of the present step, still short of answers
+    # Only the present step, still short of answers, has tasks that anybody could hold.
+    asks = batch if round_.state == step and done < wanted else None
     return {
         "step": step,
         "state": _step_state(round_, step, entry),
