@@ -1,6 +1,6 @@
 """SFT, reward models and PPO against TRL on this CPU, one table: `make bench-training`, after `make bench-peers`.
 
-    make bench-training [OPTIONS="--quick"] [OPTIONS="--only sft reward race optimum ppo"] [OPTIONS=--json]
+    make bench-training [OPTIONS="--quick"] [OPTIONS="--only sft reward race optimum ppo gpu"] [OPTIONS=--json]
 
 The peers run as child processes with interpreters of their own; both sides take turns, one thread each, float32. Ratios are
 of CPU seconds, so that a busy machine changes them little; those of wall time stand beside and count on an idle machine.
@@ -24,6 +24,7 @@ from typing import NamedTuple
 import torch
 from transformers.utils import logging
 
+from benchmarks import gpu
 from benchmarks.peers import ppo, reward, sft
 from benchmarks.peers.call import PeerFailed
 from benchmarks.peers.environments import RELEASES, python_of
@@ -60,19 +61,8 @@ SECTIONS: dict[str, Callable[[Size, int], Rows]] = {
         range(seed, seed + size.optimum_seeds), size.optimum_kinds
     ),
     "ppo": lambda size, seed: ppo.cost_rows(size.work, min(size.repeats, 2)),
-    "gpu": lambda size, seed: gpu_rows(),
+    "gpu": lambda size, seed: gpu.rows(),
 }
-
-
-def gpu_rows() -> Rows:
-    """What only a GPU can show (E14). Nothing here measures it, so that it is never taken for measured."""
-    why = "no GPU" if not torch.cuda.is_available() else "not part of this table yet"
-    for what, bar in (
-        ("bf16 on CUDA, SFT and reward: MFU of 0.5-1 B weights", ">= 40 %"),
-        ("bf16 on CUDA, sampling: MBU", "reported"),
-        ("bf16 on CUDA, PPO: mean first ratio", "1 +- 0.005"),
-    ):
-        yield Row(what=what, bar=bar, note=f"not verified: {why}")
 
 
 def conditions(seed: int) -> dict[str, object]:
