@@ -156,3 +156,16 @@ def test_snapshots_over_rest(client_of, eva, ria, ana, zoe, project, asked):
         assert client_of(user).post(url, {"kind": "sft"}).status_code == status
     for user, status in ((ana, 403), (zoe, 404), (None, 401)):
         assert client_of(user).get(url).status_code == status
+
+
+def test_a_queued_run_says_how_many_come_first_in_any_project(admin, project, other_project, queued):
+    first, second = queued(seed=1), queued(seed=2)
+    foreign = queued(seed=3, project=other_project)
+    last = queued(seed=4)
+    assert [admin.get(at(run)).json()["ahead"] for run in (first, second, last)] == [0, 1, 3]
+    claim_run(first.pk)
+    assert [admin.get(at(run)).json()["ahead"] for run in (first, second, last)] == [None, 1, 3]
+    claim_run(foreign.pk)
+    assert admin.get(at(second)).json()["ahead"] == 2
+    failed(second)
+    assert [admin.get(at(run)).json()["ahead"] for run in (second, last)] == [None, 2]

@@ -153,6 +153,9 @@ class RunOut(RunRefOut):
     config = serializers.DictField()
     seed = serializers.IntegerField()
     step = serializers.IntegerField()
+    ahead = serializers.IntegerField(
+        allow_null=True, help_text="While it is queued: runs of all projects that come before it or are running"
+    )
     error = RunErrorOut(allow_null=True)
     result = serializers.DictField()
     produced = VersionRefOut(allow_null=True)

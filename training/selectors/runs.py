@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from accounts.access import Viewer, projects_visible_to
 from training.core.metrics import METRICS
 from training.models import Attempt, Metric, Run
 from training.places import attempt_folder
+from training.states import RunState
 
 MAX_SAMPLES = 500
 SAMPLES_BYTES = 4 * 1024 * 1024
@@ -24,14 +26,23 @@ def runs_visible_to(viewer: Viewer) -> QuerySet[Run]:
     """Runs of the viewer's projects, newest first, with all that a page shows of them: two queries in all."""
     return (
         Run.objects.filter(project__in=projects_visible_to(viewer))
+        .annotate(ahead=_runs_ahead())
         .select_related("round", "model", "reference", "reward", "produced", "produced_raw", "snapshot")
         .prefetch_related("attempts")
         .order_by("-created_at", "-pk")
     )
 
 
+def _runs_ahead() -> Case:
+    """How many runs of all projects a training worker has in hand or takes first; null for one that does not wait."""
+    earlier = Q(state=RunState.QUEUED, created_at__lt=OuterRef("created_at"))
+    before = Run.objects.filter(Q(state=RunState.RUNNING) | earlier).order_by()
+    count = before.annotate(all=Value(1)).values("all").annotate(n=Count("*")).values("n")
+    return Case(When(state=RunState.QUEUED, then=Coalesce(Subquery(count), 0)))
+
+
 def run_body(run: Run) -> dict[str, Any]:
-    """One run as REST and the event stream show it."""
+    """One run of `runs_visible_to` as REST and the event stream show it."""
     return {
         "id": run.pk,
         "kind": run.kind,
@@ -42,6 +53,7 @@ def run_body(run: Run) -> dict[str, Any]:
         "step": run.step,
         "progress": run.progress,
         "eta_seconds": run.eta_seconds,
+        "ahead": run.ahead,  # type: ignore[attr-defined]  # annotated
         "error": run.error or None,
         "result": run.result,
         "produced": run.produced,
@@ -51,7 +63,7 @@ def run_body(run: Run) -> dict[str, Any]:
         "reference": run.reference,
         "reward": run.reward,
         "snapshot": run.snapshot,
-        "cancel_requested": run.cancel_requested_at is not None and run.state in ("queued", "running"),
+        "cancel_requested": run.cancel_requested_at is not None and run.state in (RunState.QUEUED, RunState.RUNNING),
         "attempts": [attempt_body(one) for one in sorted(run.attempts.all(), key=lambda one: one.fence)],
         "created_at": run.created_at,
         "started_at": run.started_at,

@@ -1652,6 +1652,8 @@ export interface components {
             };
             seed: number;
             step: number;
+            /** @description While it is queued: runs of all projects that come before it or are running */
+            ahead: number | null;
             error: components["schemas"]["RunError"] | null;
             result: {
                 [key: string]: unknown;

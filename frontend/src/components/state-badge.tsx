@@ -29,6 +29,7 @@ export function useNames() {
   return {
     step: (step: string) => t(`step.${step as RoundState}`),
     runKind: (kind: string) => t(`run-kind.${kind as "sft"}`),
+    ahead: (runs: number) => (runs === 0 ? t("run.next") : t("run.ahead", { count: runs })),
     stopped: (reason: string) => t(`stopped.${reason as "kl_budget"}`),
     role: (role: string) => t(`role.${role as Role}`),
     versionKind: (kind: VersionKind) => t(`kind.${kind}`),

@@ -1,4 +1,4 @@
-import { Button, Title } from "@mantine/core";
+import { Button, Text, Title } from "@mantine/core";
 import { Link } from "react-router";
 import { useRun } from "@/api/live";
 import type { Metrics, Run } from "@/api/training-types";
@@ -39,6 +39,7 @@ export function StepRun({ id, project }: { id: string; project: string }) {
               { label: t("run.all"), value: <Button component={Link} to={`/p/${project}/runs/${id}`} size="compact-sm" variant="default">{t("run.open")}</Button> },
             ]}
           />
+          {data.ahead === null ? null : <Text size="sm" c="dimmed" role="status">{names.ahead(data.ahead)}</Text>}
           {metrics.data ? <KeyCurves run={data} metrics={metrics.data} /> : null}
           {samples.data && samples.data.length > 0 ? (
             <section>

@@ -37,6 +37,8 @@ function Head({ run, project }: { run: Run; project: string }) {
     const ref = run[name];
     return ref ? { label: t(`head.${name}`), value: <Link to={`/p/${project}/models/${ref.id}`}>{ref.name}</Link> } : null;
   };
+  const moving = run.ahead === null ? t("progress.step", { share: Math.round(run.progress * 100), step: whole(run.step, language) }) : names.ahead(run.ahead);
+  const left = run.cancel_requested ? t("cancelling") : moving;
   const seconds = run.started_at ? ((run.ended_at ? Date.parse(run.ended_at) : serverNow()) - Date.parse(run.started_at)) / 1000 : null;
   return (
     <section className="panel">
@@ -61,7 +63,7 @@ function Head({ run, project }: { run: Run; project: string }) {
             done={run.progress * 100}
             wanted={100}
             name={t("progress")}
-            left={run.cancel_requested ? t("cancelling") : t("progress.step", { share: Math.round(run.progress * 100), step: whole(run.step, language) })}
+            left={left}
             right={run.eta_seconds ? t("eta", { time: timeSpan(run.eta_seconds, language) }) : undefined}
           />
         )}
