@@ -130,6 +130,10 @@ def test_the_second_round_starts_from_the_promoted_policy(opened, guide, eva):
     assert (ppo.model, ppo.reference, ppo.reward) == (first.candidate, first.sft, second.reward)
     assert reward.snapshot.counts["total"] > run_of(first, "reward").snapshot.counts["total"]
     assert second.opponent_job.version == first.candidate
+    drawn = [job.seed for round_ in (first, second) for job in (round_.sampling_job, round_.candidate_job)]
+    learned = list(Run.objects.exclude(kind="score").values_list("seed", flat=True))
+    assert len({*drawn, *learned}) == 4 + 5, "the same prompt would get the same answers in both rounds"
+    assert second.candidate_job.seed == second.opponent_job.seed
 
 
 def test_a_tick_at_any_time_and_twice_makes_nothing_twice(opened, guide):
@@ -186,9 +190,10 @@ def test_a_poor_reward_model_stops_the_round_and_a_retry_takes_another_seed(open
     assert (round_.state, round_.failed_at_step, round_.reward) == ("failed", "training_reward", None)
     assert "40.0%" in round_.reason
     assert "min_reward_accuracy" in round_.reason
+    first = run_of(round_, "reward")
     round_ = rounds.retry(round=round_, actor=eva)
     again = run_of(round_, "reward")
-    assert (again.state, again.seed) == ("queued", 1)
+    assert (again.state, again.seed) == ("queued", first.seed + 1)
     good = {"reward": {"reward/valid_accuracy": 0.7}}
     assert guide.to(round_, "review", **good).reward == run_of(round_, "reward").produced
 
@@ -203,8 +208,10 @@ def test_too_far_from_the_reference_stops_the_round_and_keeps_the_numbers(opened
     assert "9.00 nats" in round_.reason
     assert round_.evaluation.summary["kl_mean"] == 9.0
     assert round_.comparison_batch is None
+    first = run_of(round_, "ppo")
     round_ = rounds.retry(round=round_, actor=eva)
-    assert (round_.candidate, round_.candidate_job, run_of(round_, "ppo").seed) == (None, None, 1)
+    assert (round_.candidate, round_.candidate_job) == (None, None)
+    assert run_of(round_, "ppo").seed == first.seed + 1
     round_ = guide.to(round_, "review", kl=1.0)
     assert round_.state == "review"
     assert round_.evaluation.summary["kl_mean"] == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, NamedTuple
 
 from common.errors import DomainError
@@ -61,6 +62,16 @@ class Step:
 def recipe_of(round_: Round) -> Recipe:
     """The round's recipe, typed."""
     return Recipe.parse(round_.recipe)
+
+
+def seed_of(round_: Round, purpose: str) -> int:
+    """Where the randomness of one run or job of a round starts: 48 bits, from the recipe's seed, the round and what it is for.
+
+    The same seed in two rounds gives other answers to the same prompt, and other shuffles in each of its runs. All that
+    is drawn for one purpose shares a seed: candidate and current policy are compared on the same draws.
+    """
+    text = f"{recipe_of(round_).seed}/{round_.number}/{purpose}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
 
 
 def run_of(round_: Round, kind: str) -> Run | None:

@@ -15,7 +15,7 @@ from training.recipe import Recipe
 from training.selectors.evaluation import Pair, pairs_of
 from training.selectors.prompts import prompts_for_evaluation
 from training.services.runs import queue_run, retry_run
-from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run
+from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run, seed_of
 from training.services.steps.sampling import ask, forget_failed, require_job
 from training.services.steps.training import check_kl
 from training.states import RunState
@@ -102,7 +102,7 @@ class Evaluating(Step):
                 return True
             versions = {"candidate_job": candidate, "opponent_job": round_.opponent}
             for name in missing:
-                setattr(round_, name, ask(round_, versions[name], prompts, 1, seed=recipe.seed))
+                setattr(round_, name, ask(round_, versions[name], prompts, 1, seed=seed_of(round_, "evaluating")))
             round_.save(update_fields=missing)
         jobs = [round_.candidate_job, round_.opponent_job]
         for job in jobs:

@@ -10,7 +10,7 @@ from inference.states import JobState
 from labeling.models import Prompt
 from training.models import Round
 from training.selectors.prompts import prompts_for_sampling
-from training.services.steps.base import Progress, Step, StepFailed, recipe_of
+from training.services.steps.base import Progress, Step, StepFailed, recipe_of, seed_of
 from training.states import RoundState
 
 
@@ -24,7 +24,7 @@ class Sampling(Step):
         recipe = recipe_of(round_)
         if round_.sampling_job is None:
             chosen = prompts_for_sampling(round_, recipe.prompts)
-            round_.sampling_job = ask(round_, teaches(round_), chosen, recipe.k, seed=recipe.seed)
+            round_.sampling_job = ask(round_, teaches(round_), chosen, recipe.k, seed=seed_of(round_, "sampling"))
             round_.save(update_fields=["sampling_job"])
         require_job(round_.sampling_job)
 

@@ -11,7 +11,7 @@ from training.recipe import Recipe
 from training.selectors.chain import base_of, earlier_reward
 from training.services.runs import queue_run, retry_run
 from training.services.snapshots import freeze
-from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run, run_of
+from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run, run_of, seed_of
 from training.services.steps.sampling import teaches
 from training.states import RoundState, RunState
 
@@ -129,7 +129,7 @@ class TrainingSFT(TrainingStep):
             model=base,
             reward=reward,
             snapshot=frozen.data,
-            seed=recipe.seed,
+            seed=seed_of(round_, self.kind),
         )
 
 
@@ -156,7 +156,7 @@ class TrainingReward(TrainingStep):
             model=sft_of(round_),
             snapshot=frozen.data,
             demonstrations=frozen.demonstrations,
-            seed=recipe.seed,
+            seed=seed_of(round_, self.kind),
         )
 
     def check(self, recipe: Recipe, run: Run) -> None:
@@ -218,7 +218,7 @@ class TrainingPolicy(TrainingStep):
             reward=round_.reward if recipe.policy_algorithm in ROLLOUT_RUNS else None,
             snapshot=frozen.data,
             demonstrations=frozen.demonstrations,
-            seed=recipe.seed,
+            seed=seed_of(round_, recipe.policy_algorithm),
         )
 
     def check(self, recipe: Recipe, run: Run) -> None:
