@@ -154,7 +154,8 @@ class RunOut(RunRefOut):
     seed = serializers.IntegerField()
     step = serializers.IntegerField()
     ahead = serializers.IntegerField(
-        allow_null=True, help_text="While it is queued: runs of all projects that come before it or are running"
+        allow_null=True,
+        help_text="While it is queued: runs of all projects that come before it or are running",
     )
     error = RunErrorOut(allow_null=True)
     result = serializers.DictField()

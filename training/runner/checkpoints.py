@@ -29,8 +29,8 @@ class Checkpoint(NamedTuple):
 
 
 def take_checkpoint(attempts: Path, named: str, target: Path) -> Checkpoint | None:
-    """Link a checkpoint of the run's folder `attempts` to `target`: the one that the row names ("attempt-2/step-40"), or
-    the newest whole one before it. A damaged one is passed over and logged with what is wrong. None: begin anew."""
+    """Link a checkpoint of the run's folder `attempts` to `target`: the one that the row names ("attempt-2/step-40"), else
+    the newest whole one. A damaged one is passed over and logged with what is wrong. None: begin anew."""
     if not named:
         return None
     for found in _candidates(attempts, named):

@@ -63,7 +63,8 @@ def run_body(run: Run) -> dict[str, Any]:
         "reference": run.reference,
         "reward": run.reward,
         "snapshot": run.snapshot,
-        "cancel_requested": run.cancel_requested_at is not None and run.state in (RunState.QUEUED, RunState.RUNNING),
+        "cancel_requested": run.cancel_requested_at is not None
+        and run.state in (RunState.QUEUED, RunState.RUNNING),
         "attempts": [attempt_body(one) for one in sorted(run.attempts.all(), key=lambda one: one.fence)],
         "created_at": run.created_at,
         "started_at": run.started_at,

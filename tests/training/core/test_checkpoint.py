@@ -25,6 +25,7 @@ from training.core.checkpoint import checkpoints
 from training.core.config import PRESETS
 from training.core.machine import machine
 from training.core.report import read_rows
+from training.core.run_folder import sha256_of
 from training.runner.checkpoints import take_checkpoint
 
 TEST = PRESETS["test"]["sft"]
@@ -36,9 +37,16 @@ def finished(base: Path, tmp_path: Path) -> tuple[Path, Callable[..., int]]:
     options: dict[str, Any] = {"data": {"train": demonstrations(16)}, "inputs": {"model": base}}
     run_it(tmp_path, "sft", {**TEST, "save_every": 2}, **options)
 
-    def again(**config: Any) -> int:
+    def again(sha256: dict[str, str] | None = None, **config: Any) -> int:
         name = checkpoints(tmp_path)[-1].name
-        path = make_run(tmp_path, "sft", {**TEST, "save_every": 2, **config}, **options, resume_from=name)
+        path = make_run(
+            tmp_path,
+            "sft",
+            {**TEST, "save_every": 2, **config},
+            **options,
+            resume_from=name,
+            sha256=sha256 or {},
+        )
         return main(["sft", str(path)])
 
     return tmp_path, again
@@ -53,7 +61,13 @@ def test_a_checkpoint_of_other_settings_is_refused(finished: tuple[Path, Callabl
     folder, again = finished
     assert again(lr=0.5) == 1
     assert error_in(folder)["code"] == "checkpoint_mismatch"
+    assert again(sha256=hashes(folder, "inputs/model/model.safetensors")) == 1
+    assert error_in(folder)["code"] == "checkpoint_mismatch", "it was made from other inputs"
     assert again(micro_batch_tokens=64, keep_checkpoints=5) == 0, "these do not make it another run"
+
+
+def hashes(folder: Path, name: str) -> dict[str, str]:
+    return {name: sha256_of(folder / name)}
 
 
 def flip(path: Path) -> None:
@@ -151,6 +165,17 @@ def test_a_disk_that_fails_to_sync_gives_no_checkpoint(base: Path, forks: Forks,
     assert forks.run("sft", path, Fault("fsync", 4, 3, do="eio")) == 1
     assert error_in(tmp_path)["code"] == "io_error"
     assert [path.name for path in tmp_path.glob("step-*")] == ["step-2"]
+
+
+def test_a_disk_that_keeps_other_bytes_costs_no_older_checkpoint(
+    base: Path, forks: Forks, tmp_path: Path
+) -> None:
+    """What was written is read back before anything older goes."""
+    config = {**TEST, "save_every": 2, "keep_checkpoints": 1}
+    path = make_run(tmp_path, "sft", config, data={"train": demonstrations(16)}, inputs={"model": base})
+    assert forks.run("sft", path, Fault("fsync", 4, 6, when="after", do="rot")) == 1
+    assert error_in(tmp_path)["code"] == "checkpoint_damaged"
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-2"]
 
 
 def test_weights_that_are_not_finite_are_neither_saved_nor_published(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -37,9 +39,11 @@ def test_steps_after_a_checkpoint_are_the_same_numbers(tmp_path: Path) -> None:
     weights_after(3, state)
     folder = save_checkpoint(tmp_path, state, fingerprint="x", keep=1)
     expected = weights_after(3, state)
+    others = [random.random(), float(np.random.rand())]
     again = new_state(seed=1)
     load_checkpoint(folder, again, fingerprint="x")
     assert float((weights_after(3, again) - expected).abs().max()) == 0
+    assert [random.random(), float(np.random.rand())] == others, "the generators of python and numpy too"
 
 
 def test_after_a_resume_each_step_has_one_row(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ class Evaluating(Step):
                 return True
             versions = {"candidate_job": candidate, "opponent_job": round_.opponent}
             for name in missing:
-                setattr(round_, name, ask(round_, versions[name], prompts, 1, seed=seed_of(round_, "evaluating")))
+                setattr(
+                    round_, name, ask(round_, versions[name], prompts, 1, seed=seed_of(round_, "evaluating"))
+                )
             round_.save(update_fields=missing)
         jobs = [round_.candidate_job, round_.opponent_job]
         for job in jobs:

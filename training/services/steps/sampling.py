@@ -24,7 +24,9 @@ class Sampling(Step):
         recipe = recipe_of(round_)
         if round_.sampling_job is None:
             chosen = prompts_for_sampling(round_, recipe.prompts)
-            round_.sampling_job = ask(round_, teaches(round_), chosen, recipe.k, seed=seed_of(round_, "sampling"))
+            round_.sampling_job = ask(
+                round_, teaches(round_), chosen, recipe.k, seed=seed_of(round_, "sampling")
+            )
             round_.save(update_fields=["sampling_job"])
         require_job(round_.sampling_job)
 
