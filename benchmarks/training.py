@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -40,27 +40,29 @@ class Size(NamedTuple):
     repeats: int
     rankings: Sequence[tuple[int, int]]  # ours and the peer's, for each of reward.SHAPES
     race: reward.Race
-    optimum_seeds: int
-    optimum_kinds: Sequence[str]
+    optimum: Mapping[str, int]  # seeds of each algorithm
     work: Sequence[str]
 
 
 FULL = Size(
-    384, 3, ((20, 20), (20, 20), (20, 6)), reward.Race(), 5, ("ppo", "rloo"), ("E6", "1.35M", "fixed", "32k")
+    384,
+    2,
+    ((20, 20), (20, 20), (20, 6)),
+    reward.Race(),
+    {"ppo": 5, "rloo": 3},
+    ("E6", "1.35M", "fixed", "32k"),
 )
 QUICK = Size(
     96, 1, ((8, 4), (4, 2), (2, 1)), reward.Race(rankings=10, held_out=20, seeds=1, rates=(3e-4,), passes=2),
-    1, ("ppo",), ("E6", "32k"),
+    {"ppo": 1}, ("E6", "32k"),
 )  # fmt: skip
 
 SECTIONS: dict[str, Callable[[Size, int], Rows]] = {
     "sft": lambda size, seed: sft.rows(size.dialogues, size.repeats, seed),
     "reward": lambda size, seed: reward.pass_rows(size.rankings, 1, seed),
     "race": lambda size, seed: reward.race_rows(size.race, seed),
-    "optimum": lambda size, seed: ppo.optimum_rows(
-        range(seed, seed + size.optimum_seeds), size.optimum_kinds
-    ),
-    "ppo": lambda size, seed: ppo.cost_rows(size.work, min(size.repeats, 2)),
+    "optimum": lambda size, seed: ppo.optimum_rows(seed, size.optimum),
+    "ppo": lambda size, seed: ppo.cost_rows(size.work, size.repeats),
     "gpu": lambda size, seed: gpu.rows(),
 }
 

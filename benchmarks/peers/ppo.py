@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,11 +30,11 @@ BARRED = ("E6", "1.35M")
 MEMORY = "32k"
 
 
-def optimum_rows(seeds: Sequence[int], kinds: Sequence[str]) -> Iterator[Row]:
-    """E6, E6b and E6c: how much of the gap between the reference and the exact optimum is closed."""
-    for kind in kinds:
+def optimum_rows(first: int, seeds: Mapping[str, int]) -> Iterator[Row]:
+    """E6, E6b and E6c: how much of the gap between the reference and the exact optimum is closed, {algorithm: seeds}."""
+    for kind, count in seeds.items():
         found = []
-        for seed in seeds:
+        for seed in range(first, first + count):
             one = optimum(kind, seed)
             found.append(one)
             yield Row(
