@@ -46,6 +46,7 @@ def reward_row(record: Record, *, same_tokenizer: Collection[str]) -> Row:
             "id": one["id"],
             "content": one["content"],
             "token_ids": one.get("token_ids") if one["version"] in same_tokenizer else None,
+            "version": one["version"],
         }
         for one in record["responses"]
         if one["id"] not in copies

@@ -28,6 +28,11 @@ def test_sampled_token_ids_are_kept_only_for_the_same_tokenizer():
     assert [one["token_ids"] for one in row["responses"]] == [[5, 6, 4], [5, 6, 4], None]
 
 
+def test_every_answer_says_which_version_wrote_it():
+    row = reward_row(ranking(), same_tokenizer=set())
+    assert [one["version"] for one in row["responses"]] == ["v1", "v1", "v2"]
+
+
 def test_a_demonstration_keeps_its_turns():
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
     assert sft_row({"id": "d1", "messages": messages, "labeler": "h:0"}) == {"id": "d1", "messages": messages}

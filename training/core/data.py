@@ -54,6 +54,7 @@ class Ranking:
     labeler: str | None = None
     confidence: int | None = None  # as the labeler stated it
     ratings: list[float | None] | None = None  # of each answer, more is better
+    versions: list[str | None] | None = None  # of each answer: the id of who wrote it, where that is known
 
     @property
     def prompt(self) -> tuple[int, ...]:
@@ -202,7 +203,7 @@ def _ranking(
     ranks, responses = row.get("ranks"), row.get("responses")
     if not isinstance(ranks, dict) or not isinstance(responses, list):
         raise bad_row(where, "has no ranks or no responses")
-    answers, kept_ranks, ratings = [], [], []
+    answers, kept_ranks, ratings, versions = [], [], [], []
     for response in responses:
         name = str(response.get("id")) if isinstance(response, dict) else ""
         ids = prompt + _answer_ids(tokenizer, response, vocabulary, where)
@@ -215,6 +216,7 @@ def _ranking(
             answers.append(ids)
             kept_ranks.append(rank)
             ratings.append(_rating(row, name, where))
+            versions.append(_name(response, "version"))
     return Ranking(
         str(row["id"]),
         answers,
@@ -225,6 +227,7 @@ def _ranking(
         labeler=_name(row, "labeler"),
         confidence=row["confidence"] if type(row.get("confidence")) is int else None,
         ratings=ratings,
+        versions=versions,
     )
 
 

@@ -76,6 +76,7 @@ REWARD: dict[str, Metric] = {
     "reward/valid_pairs": Metric("pairs", "Held-out pairs without a tie.", "Hundreds, for an accuracy within some percent."),
     "reward/labeler_agreement": Metric("", "Share of pairs that two labelers of the same answers ordered alike; absent without overlap.", "0.65 to 0.8 (InstructGPT: 0.73); it is what one labeler attains against another."),
     "reward/attainable_accuracy": Metric("", "The most that any model can reach against one labeler, from how far labelers agree (an upper bound).", "Above valid_accuracy, and near it when the model has learned all there is."),
+    "reward/heldout_labelers_accuracy": Metric("", "The same share on what held-out labelers ranked, from whom nothing is learned, of validation prompts.", "Little below valid_accuracy (InstructGPT: 0.70 beside 0.72); far below it, the model has learned its own labelers' taste."),
     "reward/prompt_blind_accuracy": Metric("", "Held-out accuracy where each ranking is scored under another ranking's prompt: what the wording alone foretells.", "Well below valid_accuracy; as high means that the model does not read prompts."),
     "reward/gain": Metric("", "Published scores are the trained ones times this, where they are normalised on samples: their deviation is 1 then. The report tells of the trained ones.", "About 0.3 to 3."),
     "reward/shift": Metric("reward", "Raw score that counts as 0 from now on: the mean over the demonstrations (InstructGPT 3.5).", "Any."),

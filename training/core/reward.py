@@ -39,7 +39,14 @@ from training.core.loop import (
 from training.core.losses import kept_pairs, tied_pairs
 from training.core.meter import meter
 from training.core.parallel import world
-from training.core.reward_batches import batches_of, check_hold_out, layout_of, parts_of, share_of
+from training.core.reward_batches import (
+    batches_of,
+    check_hold_out,
+    check_other_labelers,
+    layout_of,
+    parts_of,
+    share_of,
+)
 from training.core.reward_measure import held_out, report_on
 from training.core.reward_normal import normal_shift, sampled_answers, standardize
 from training.core.reward_scores import Scored, choose_way, scores_of, weighted_loss
@@ -60,6 +67,8 @@ class Data:
 
     train: list[Ranking]
     valid: list[Ranking]
+    heldout_labelers: list[Ranking]
+    """By people whose rankings are never learned from, of prompts that are not either."""
     dropped: Dropped
     seen_in_training: int
 
@@ -109,8 +118,9 @@ def train_reward(run: Run) -> dict[str, Any]:
     last = run_steps(run, state, report, do_step)
     model.eval()
     about = report_on(
-        model, data.train, data.valid, cfg, limit, shared=sharing.used, seen_in_training=data.seen_in_training
-    )
+        model, data.train, data.valid, cfg, limit, heldout_labelers=data.heldout_labelers, shared=sharing.used,
+        seen_in_training=data.seen_in_training,
+    )  # fmt: skip
     if drawn:  # After the report: it tells of the scores whose differences were learned.
         last = {**last, "reward/gain": standardize(model, drawn, cfg.micro_batch_tokens)}
     else:
@@ -130,13 +140,24 @@ def train_reward(run: Run) -> dict[str, Any]:
 def read_data(
     run: Run, cfg: RewardConfig, tokenizer: PreTrainedTokenizerBase, limit: int, vocabulary: int
 ) -> Data:
-    """Both splits. RunError where nothing is left to learn from, or where a prompt is in both."""
-    folder, dropped, dropped_valid = run.input("dataset"), Dropped(), Dropped()
+    """Both splits, and held-out labelers' rankings where the run has some.
+
+    RunError where nothing is left to learn from, or where a prompt is in train.jsonl and in what is measured on.
+    """
+    folder, dropped, dropped_valid, dropped_others = run.input("dataset"), Dropped(), Dropped(), Dropped()
     train = read_rankings(folder, "train.jsonl", tokenizer, limit, vocabulary, dropped, ties=cfg.ties)
     valid = read_rankings(folder, "valid.jsonl", tokenizer, limit, vocabulary, dropped_valid, ties=cfg.ties)
+    others = []
+    if (beside := run.inputs.get("heldout_labelers")) is not None:
+        others = read_rankings(
+            beside, "valid.jsonl", tokenizer, limit, vocabulary, dropped_others, ties=cfg.ties
+        )
     require_some(train, "rankings with a preference", dropped)
     add_dropped(dropped, dropped_valid, "valid")
-    return Data(train, valid, dropped, check_hold_out(train, valid))
+    add_dropped(dropped, dropped_others, "heldout_labelers")
+    check_hold_out(train, others)
+    check_other_labelers(train, others)
+    return Data(train, valid, others, dropped, check_hold_out(train, valid))
 
 
 def update(
@@ -191,5 +212,9 @@ def _agreement(sums: Mapping[str, float]) -> Numbers:
 
 def _of_report(report: dict[str, Any] | None) -> Numbers:
     """What of the report stands among the version's numbers."""
+    if not report:
+        return {}
     names = ("labeler_agreement", "attainable_accuracy", "prompt_blind_accuracy")
-    return {f"reward/{name}": report[name] for name in names if report and report[name] is not None}
+    found = {f"reward/{name}": report[name] for name in names if report[name] is not None}
+    others = report["heldout_labelers"]
+    return found | ({"reward/heldout_labelers_accuracy": others["accuracy"]} if others else {})

@@ -168,3 +168,14 @@ def check_hold_out(train: Sequence[Ranking], valid: Sequence[Ranking]) -> int:
         )
     seen = {row.prompt for row in train}
     return sum(row.prompt in seen for row in valid)
+
+
+def check_other_labelers(train: Sequence[Ranking], others: Sequence[Ranking]) -> None:
+    """RunError `labeler_leak` where somebody whose rankings are learned from is among the held-out labelers."""
+    both = {row.labeler for row in train} & {row.labeler for row in others} - {None}
+    if both:
+        raise RunError(
+            "labeler_leak",
+            f"{len(both)} held-out labelers are in train.jsonl too: their taste would have been learned.",
+            "Leave their rankings out on one side.",
+        )

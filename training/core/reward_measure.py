@@ -54,26 +54,29 @@ def report_on(
     cfg: RewardConfig,
     limit: int,
     *,
+    heldout_labelers: Sequence[Ranking] = (),
     shared: bool,
     seen_in_training: int,
 ) -> dict[str, Any] | None:
-    """The report on validation rankings (reward_report.py); None where there are none."""
-    if not valid:
+    """The report on rankings that nothing learned from (reward_report.py); None where there are none."""
+    if not valid and not heldout_labelers:
         return None
     swapped = under_other_prompts(valid, limit)
     scores, _ = scores_by_ranking(model, valid, cfg, shared=shared)
     blind, _ = scores_by_ranking(model, swapped, cfg, shared=shared)
+    others, _ = scores_by_ranking(model, heldout_labelers, cfg, shared=shared)
     return reward_report(
         [_judged(row, scores[i]) for i, row in enumerate(valid)],
         [_judged(row, blind[i]) for i, row in enumerate(swapped)],
         [_judged(row) for row in train],
+        heldout_labelers=[_judged(row, others[i]) for i, row in enumerate(heldout_labelers)],
         seen_in_training=seen_in_training,
     )
 
 
 def _judged(row: Ranking, scores: Sequence[float] = ()) -> Judged:
     answers = [tuple(ids) for ids in row.answers]
-    return Judged(row.ranks, answers, scores, row.labeler, row.confidence)
+    return Judged(row.ranks, answers, scores, row.labeler, row.confidence, row.versions or ())
 
 
 def under_other_prompts(rows: Sequence[Ranking], limit: int) -> list[Ranking]:

@@ -222,12 +222,41 @@ def test_foreign_prompts_leave_answers_and_ranks_as_they_are(base: Path, tmp_pat
     assert under_other_prompts(rows, max(len(row.prompt) for row in rows)) == []  # none that fits
 
 
+def written(row: dict[str, Any], *versions: str) -> dict[str, Any]:
+    """The ranking with answers by these versions, one after the other, round and round."""
+    return row | {
+        "responses": [
+            one | {"version": versions[n % len(versions)]} for n, one in enumerate(row["responses"])
+        ]
+    }
+
+
+def test_a_labeler_on_both_sides_ends_the_run(base: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "others" / "valid.jsonl", rankings(1))
+    inputs = {"model": base, "heldout_labelers": tmp_path / "others"}
+    assert (
+        main(["reward", str(make_run(tmp_path, "reward", TEST, data={"train": rankings(3)}, inputs=inputs))])
+        == 1
+    )
+    assert json.loads((tmp_path / "error.json").read_text())["code"] == "labeler_leak"
+
+
 def test_the_report_travels_with_the_version(base: Path, tmp_path: Path) -> None:
     valid = [
-        row | {"labeler": f"h:{n % 2}", "confidence": 3, "id": f"v{n}"}
+        written(row, "v1", "v2") | {"labeler": f"h:{n % 2}", "confidence": 3, "id": f"v{n}"}
         for n, row in enumerate([*rankings(3), *rankings(3)])
     ]
-    run_it(tmp_path, "reward", TEST, data={"train": rankings(8), "valid": valid}, inputs={"model": base})
+    others = [
+        row | {"labeler": f"h:{n + 7}"} for n, row in enumerate([*rankings(5)[3:], all_tied(rankings(1)[0])])
+    ]
+    write_rows(tmp_path / "others" / "valid.jsonl", others)
+    run_it(
+        tmp_path,
+        "reward",
+        TEST,
+        data={"train": rankings(8), "valid": valid},
+        inputs={"model": base, "heldout_labelers": tmp_path / "others"},
+    )
     report = json.loads((tmp_path / "report.json").read_text())
     assert report == json.loads((tmp_path / "result.json").read_text())["report"]
     lineage = json.loads((tmp_path / "model" / "lineage.json").read_text())
@@ -235,6 +264,15 @@ def test_the_report_travels_with_the_version(base: Path, tmp_path: Path) -> None
     assert lineage["metrics"]["reward/labeler_agreement"] == report["labeler_agreement"] == 1.0
     assert [one["labeler"] for one in report["by_labeler"]] == ["h:0", "h:1"]
     assert [one["confidence"] for one in report["by_confidence"]] == [3]
+    assert [(one["version"], one["pairs"]) for one in report["by_source"]] == [
+        ("v1", 6),
+        ("v2", 6),
+        (None, 22),  # Four a ranking, but for the tie in two of six.
+    ]
+    # A tie in the first of two, none in the other.
+    assert (report["heldout_labelers"]["pairs"], report["heldout_labelers"]["labelers"]) == (5 + 6, 2)
+    assert lineage["metrics"]["reward/heldout_labelers_accuracy"] == report["heldout_labelers"]["accuracy"]
+    assert lineage["dropped"]["heldout_labelers_rankings_all_tied"] == 1
     assert "Reliability on validation pairs" in (tmp_path / "model" / "README.md").read_text()
     # A version may leave the server, how well single labelers are foretold does not.
     assert not [path for path in (tmp_path / "model").iterdir() if b"h:0" in path.read_bytes()]

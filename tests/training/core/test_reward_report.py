@@ -46,6 +46,38 @@ def test_the_report_by_hand() -> None:
     assert found["ece"] == pytest.approx((2 * (low - 0.5) + (1 - high)) / 3)
 
 
+def test_pairs_of_one_policy_are_told_from_pairs_of_two() -> None:
+    valid = [
+        judged([1, 2, 3, 4], [4.0, 3.0, 1.0, 2.0], versions=["sft", "sft", "ppo", "ppo"]),
+        judged([1, 2, 2], [0.0, 1.0, -1.0], versions=["sft", "sft", "sft"]),  # One right, one wrong, one tie.
+        judged(
+            [1, 2, 3], [1.0, 2.0, 3.0], versions=["ppo", None, None]
+        ),  # Of two nobody knows who wrote them.
+        judged([1, 2], [1.0, 2.0]),  # As of rows made by hand.
+    ]
+    ppo, sft, mixed = reward_report(valid, [])["by_source"]
+    assert ppo == {"version": "ppo", "accuracy": 0.0, "accuracy_se": None, "pairs": 1}
+    # Two draws, 1 of 1 and 1 of 2 pairs right, each 1/3 off two thirds of its pairs.
+    assert sft == pytest.approx({"version": "sft", "accuracy": 2 / 3, "accuracy_se": 2 / 9, "pairs": 3})
+    assert mixed == {"version": None, "accuracy": 1.0, "accuracy_se": None, "pairs": 4}
+
+
+def test_held_out_labelers_have_a_number_of_their_own_and_change_no_other() -> None:
+    valid = [judged([1, 2], [1.0, 0.0], "ann")]
+    others = [
+        judged([1, 2, 3], [2.0, 1.0, 0.0], "eva", answers=[0, 1, 2]),
+        judged([1, 2], [0.0, 1.0], "eva"),
+        judged([2, 1], [0.0, 1.0], "fay"),
+        judged([1, 1], [0.0, 1.0], "gil"),  # Ties only: nothing to be right about.
+    ]
+    found, without = reward_report(valid, [], heldout_labelers=others), reward_report(valid, [])
+    assert found.pop("heldout_labelers") == pytest.approx(
+        {"accuracy": 4 / 5, "accuracy_se": math.sqrt((0.6**2 + 0.8**2 + 0.2**2) * 3 / 2) / 5, "pairs": 5, "labelers": 2}
+    )  # fmt: skip
+    assert without.pop("heldout_labelers") is None
+    assert found == without
+
+
 def test_without_rankings_all_is_null() -> None:
     found = reward_report([], [])
     names = ("accuracy", "accuracy_se", "attainable_accuracy", "ece", "kendall_tau", "prompt_blind_accuracy")
