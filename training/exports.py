@@ -22,6 +22,7 @@ FORMATS: dict[str, dict[str, Convert]] = {
     SnapshotKind.SFT: {"sft": formats.sft},
     SnapshotKind.RANKINGS: {"rankings": formats.rankings, "preference": formats.preference},
     SnapshotKind.PROMPTS: {"prompts": formats.prompts},
+    SnapshotKind.MEASURING: {},  # What held-out labelers say leaves in no file that somebody might train on.
 }
 LINES_AT_ONCE = 500
 
@@ -48,7 +49,8 @@ class Export:
     def __init__(self, snapshot: Snapshot, format_name: str, split: str | None) -> None:
         known = FORMATS[snapshot.kind]
         if format_name not in known:
-            message = f"format: a snapshot of kind {snapshot.kind} can be had as {' or '.join(known)}."
+            ways = f"can be had as {' or '.join(known)}" if known else "is measured with and never exported"
+            message = f"format: a snapshot of kind {snapshot.kind} {ways}."
             raise FormatNotAvailable(message, errors=[FieldError("format", FormatNotAvailable.code, message)])
         if split is not None and split not in Split.values:
             message = f"split: choose one of {', '.join(Split.values)}, or leave it out for all."

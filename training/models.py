@@ -19,6 +19,7 @@ class SnapshotKind(models.TextChoices):
     SFT = "sft"  # demonstrations
     RANKINGS = "rankings"  # canonical rankings: K-wise, with ties
     PROMPTS = "prompts"  # prompt-only, for PPO
+    MEASURING = "measuring"  # rankings by held-out labelers: never learned from, never exported
 
 
 class Snapshot(models.Model):
@@ -147,6 +148,7 @@ class Run(models.Model):
     seed = models.BigIntegerField(default=0)
     snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, null=True, related_name="runs")
     demonstrations = models.ForeignKey(Snapshot, on_delete=models.PROTECT, null=True, related_name="+")
+    heldout_labelers = models.ForeignKey(Snapshot, on_delete=models.PROTECT, null=True, related_name="+")
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")  # starts from
     reference = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     reward = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")

@@ -8,6 +8,7 @@ from labeling.selectors.training import (
     canonical_ranking,
     demonstrations_for_training,
     prompts_for_training,
+    rankings_for_measuring,
     rankings_for_training,
 )
 
@@ -20,5 +21,6 @@ __all__ = [
     "held_by_people",
     "prompts_for_training",
     "quality",
+    "rankings_for_measuring",
     "rankings_for_training",
 ]

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from accounts.models import Pool, Project
 from accounts.services import pseudonym
-from labeling.models import Candidate, Demonstration, Prompt, RankedItem, Ranking
+from labeling.models import Candidate, Demonstration, Prompt, RankedItem, Ranking, Split
 from labeling.records import CanonicalDemonstration, CanonicalPrompt, CanonicalRanking, Response
 
 A = TypeVar("A", Demonstration, Ranking)
@@ -18,11 +18,31 @@ A = TypeVar("A", Demonstration, Ranking)
 def demonstrations_for_training(project: Project, *, as_of: datetime) -> QuerySet[Demonstration]:
     """The demonstrations that count at `as_of`, by id: latest revision, not late, not by a held-out labeler."""
     rows = Demonstration.objects.select_related("task__prompt", "project")
-    return _accepted(rows, Demonstration.objects.all(), project, as_of)
+    return _accepted(rows, Demonstration.objects.all(), project, as_of).exclude(pool=Pool.HELDOUT)
 
 
 def rankings_for_training(project: Project, *, as_of: datetime) -> QuerySet[Ranking]:
     """The rankings that count at `as_of`, by id, comparisons included; iterate with a chunk_size: memory stays flat."""
+    return _rankings(project, as_of).exclude(pool=Pool.HELDOUT)
+
+
+def rankings_for_measuring(project: Project, *, as_of: datetime) -> QuerySet[Ranking]:
+    """What held-out labelers ranked of prompts outside the training split, late ones and earlier revisions left out.
+
+    Neither prompt nor labeler was learned from: whoever ranked training prompts before the pool changed is not among them.
+    """
+    learned_from = Ranking.objects.filter(
+        project=project, submitted_at__lte=as_of, is_late=False, task__prompt__split=Split.TRAIN
+    ).exclude(pool=Pool.HELDOUT)
+    return (
+        _rankings(project, as_of)
+        .filter(pool=Pool.HELDOUT)
+        .exclude(task__prompt__split=Split.TRAIN)
+        .exclude(labeler__in=learned_from.values("labeler"))
+    )
+
+
+def _rankings(project: Project, as_of: datetime) -> QuerySet[Ranking]:
     candidates = Candidate.objects.select_related("completion__version")
     items = RankedItem.objects.order_by("id").prefetch_related(Prefetch("candidate", candidates))
     rows = Ranking.objects.select_related("task__prompt", "project").prefetch_related(
@@ -45,7 +65,7 @@ def _accepted(rows: QuerySet[A], every: QuerySet[A], project: Project, as_of: da
         submitted_at__lte=as_of,
     )
     asked: dict[str, Any] = {"project": project, "submitted_at__lte": as_of, "is_late": False}
-    return rows.filter(**asked).exclude(pool=Pool.HELDOUT).exclude(Exists(newer)).order_by("id")
+    return rows.filter(**asked).exclude(Exists(newer)).order_by("id")
 
 
 def canonical_ranking(ranking: Ranking) -> CanonicalRanking:

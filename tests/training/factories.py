@@ -12,7 +12,7 @@ from django.utils.timezone import now
 from accounts.models import Project, User
 from inference.models import VersionKind
 from labeling.identity import digest_of
-from labeling.models import Assignment, Demonstration, Prompt, Ranking, Split, TaskKind
+from labeling.models import Assignment, Demonstration, Prompt, Ranking, Split, Task, TaskKind
 from labeling.services.assignment import next_assignment
 from labeling.services.submissions import submit_demonstration, submit_ranking
 from tests.factories import CompletionFactory, ProjectFactory, VersionFactory
@@ -146,6 +146,15 @@ def rankings(project: Project, labeler: User, *, tasks: int = 1) -> list[Ranking
     batch = ranking_batch(project, tasks=tasks)
     answer_all(project, labeler)
     return list(Ranking.objects.filter(task__batch=batch).order_by("id"))
+
+
+def rankings_on(project: Project, labeler: User, asked: list[Prompt]) -> list[Ranking]:
+    """A ranking of each of these prompts, by the one labeler."""
+    batch = ranking_batch(project, tasks=len(asked))
+    for task, prompt in zip(batch.tasks.order_by("pk"), asked, strict=True):
+        Task.objects.filter(pk=task.pk).update(prompt=prompt)
+    answer_all(project, labeler)
+    return [Ranking.objects.get(task__batch=batch, task__prompt=prompt) for prompt in asked]
 
 
 def answer_all(

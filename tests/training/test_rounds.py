@@ -13,7 +13,7 @@ from common.state_machine import IllegalMove
 from inference.models import SamplingJob
 from inference.selectors import current_policy
 from labeling.models import Batch
-from tests.training.factories import RoundFactory, answer_all, demonstrations
+from tests.training.factories import RoundFactory, answer_all, demonstrations, rankings_on
 from tests.training.machines import failed, run_of, sampled, scored, ticked, trained
 from training.models import Round, Run
 from training.recipe import RECIPE_STEPS, Recipe
@@ -110,6 +110,7 @@ def test_what_each_run_starts_from(opened, guide, base):
     sft, reward, ppo = (run_of(round_, kind) for kind in ("sft", "reward", "ppo"))
     assert sft.model == base
     assert (reward.model, reward.demonstrations.kind) == (round_.sft, "sft")
+    assert reward.heldout_labelers is None  # Nobody is one, and no empty snapshot says so.
     assert (ppo.model, ppo.reference, ppo.reward) == (round_.sft, round_.sft, round_.reward)
     assert round_.sampling_job.version == round_.sft
 
@@ -184,7 +185,11 @@ def test_a_failed_run_stops_the_round_with_its_reason(opened, guide, eva):
     assert guide.to(round_, "review").state == "review"
 
 
-def test_a_poor_reward_model_stops_the_round_and_a_retry_takes_another_seed(opened, guide, eva):
+def test_a_poor_reward_model_stops_the_round_and_a_retry_takes_another_seed(
+    opened, guide, project, asked, ben, eva
+):
+    project.memberships.filter(user=ben).update(pool="heldout")
+    rankings_on(project, ben, [asked[12]])
     poor = {"reward": {"reward/valid_accuracy": 0.4}}
     round_ = guide.to(opened(automatic=True, min_reward_accuracy=0.6), "review", **poor)
     assert (round_.state, round_.failed_at_step, round_.reward) == ("failed", "training_reward", None)
@@ -194,6 +199,7 @@ def test_a_poor_reward_model_stops_the_round_and_a_retry_takes_another_seed(open
     round_ = rounds.retry(round=round_, actor=eva)
     again = run_of(round_, "reward")
     assert (again.state, again.seed) == ("queued", first.seed + 1)
+    assert (again.heldout_labelers.kind, again.heldout_labelers.counts["total"]) == ("measuring", 1)
     good = {"reward": {"reward/valid_accuracy": 0.7}}
     assert guide.to(round_, "review", **good).reward == run_of(round_, "reward").produced
 

@@ -8,10 +8,12 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import Event, Membership
+from accounts.services import pseudonym
 from common.storage import default_store
 from labeling.models import Demonstration
 from tests.labeling.factories import PromptFactory, ranking_batch
-from tests.training.factories import answer_all, demonstrations, prompts, rankings
+from tests.training.factories import answer_all, demonstrations, prompts, rankings, rankings_on
+from training.exports import Export, FormatNotAvailable, formats_of
 from training.models import Snapshot
 from training.services.snapshots import freeze, one_moment
 
@@ -61,6 +63,47 @@ def test_late_answers_and_those_of_heldout_labelers_stay_out(project, asked, ana
     snapshot = freeze(project=project, kind="sft")
     assert snapshot.counts["total"] == 3
     assert snapshot.counts["left_out"] == {"late": 1, "heldout_labelers": 2}
+
+
+def test_held_out_labelers_are_in_no_snapshot_to_learn_from_and_in_no_export(project, asked, ana, ben):
+    some = [asked[0], asked[12], asked[16]]
+    project.memberships.filter(user=ben).update(pool="heldout")
+    rankings_on(project, ana, some)
+    demonstrations(project, ana, some)
+    before = {kind: freeze(project=project, kind=kind) for kind in ("sft", "rankings")}
+    _, valid, heldout = rankings_on(project, ben, some)
+    demonstrations(project, ben, some, pool="heldout")
+    measuring = freeze(project=project, kind="measuring")
+    assert {
+        split: [row["id"] for row in lines(measuring, split)] for split in ("train", "valid", "heldout")
+    } == {
+        "train": [],
+        "valid": [str(valid.pk)],
+        "heldout": [str(heldout.pk)],
+    }
+    assert (measuring.counts["total"], measuring.counts["labelers"]) == (2, 1)
+    assert measuring.query["pools"] == "heldout"
+    # To learn from there is what there was, under the same hash; and of the other nothing leaves.
+    assert {kind: freeze(project=project, kind=kind) for kind in before} == before
+    assert formats_of("measuring") == []
+    for name in {name for kind in before for name in formats_of(kind)}:
+        with pytest.raises(FormatNotAvailable, match="never exported"):
+            Export(measuring, name, None)
+    for snapshot in before.values():
+        for name in formats_of(snapshot.kind):
+            assert pseudonym(project, ben.pk).encode() not in b"".join(Export(snapshot, name, None).blocks())
+
+
+def test_who_was_learned_from_is_no_held_out_labeler_however_late_the_pool_changed(project, asked, ben):
+    rankings_on(project, ben, [asked[12]])
+    project.memberships.filter(user=ben).update(pool="heldout")
+    rankings_on(project, ben, [asked[13]])
+    assert (
+        freeze(project=project, kind="measuring").counts["rows"]["valid"] == 1
+    )  # Only measured with before, too.
+    project.memberships.filter(user=ben).update(pool="train")
+    rankings_on(project, ben, [asked[0]])
+    assert freeze(project=project, kind="measuring").counts["total"] == 0
 
 
 def test_synthetic_answers_mark_the_snapshot(project, asked, ana):

@@ -1,9 +1,11 @@
-"""Held-out prompts are for measuring: in no input of any trainer is a word of them."""
+"""Held-out prompts are for measuring: in no input of any trainer is a word of them. Held-out labelers' rankings of the others
+lie in a file of their own, which only a reward model's report reads."""
+
+import json
 
 import pytest
 
-from tests.labeling.factories import ranking_batch
-from tests.training.factories import answer_all, demonstrations
+from tests.training.factories import demonstrations, rankings_on
 from training.recipe import Recipe
 from training.runner.folder import prepare
 from training.services.runs import queue_run
@@ -17,11 +19,12 @@ HELD_OUT = b"heldout"  # stands in every held-out prompt of these tests
 def snapshots(project, asked, ana):
     """Of each kind one, with rows of all three splits."""
     demonstrations(project, ana, asked)
-    batch = ranking_batch(project, tasks=3)
-    for task, prompt in zip(batch.tasks.all(), (asked[0], asked[12], asked[16]), strict=True):
-        type(task).objects.filter(pk=task.pk).update(prompt=prompt)
-    answer_all(project, ana)
+    rankings_on(project, ana, of_each_split(asked))
     return {kind: freeze(project=project, kind=kind) for kind in ("sft", "rankings", "prompts")}
+
+
+def of_each_split(asked):
+    return [asked[0], asked[12], asked[16]]
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,28 @@ def test_a_trainer_gets_the_other_two_splits(project, base, snapshots, kind, lea
         assert set(files) == {"train.jsonl", "valid.jsonl"}
         assert all(files.values())
         assert not any(HELD_OUT in content for content in files.values())
+
+
+def test_a_reward_run_measures_on_held_out_labelers_beside_what_it_learns_from(
+    project, base, snapshots, asked, ben
+):
+    project.memberships.filter(user=ben).update(pool="heldout")
+    train, valid, heldout = rankings_on(project, ben, of_each_split(asked))
+    measuring = freeze(project=project, kind="measuring")
+    run = queue_run(
+        project=project, kind="reward", config=Recipe.parse({"reward": {"preset": "test"}}).config("reward"), model=base,
+        snapshot=snapshots["rankings"], heldout_labelers=measuring,
+    )  # fmt: skip
+    folder = prepare(run, fence=1)
+    inputs = folder.path / "inputs"
+    assert [path.name for path in (inputs / "heldout_labelers").iterdir()] == ["valid.jsonl"]
+    content = (inputs / "heldout_labelers" / "valid.jsonl").read_bytes()
+    (row,) = map(json.loads, content.splitlines())
+    assert row["id"] == str(valid.pk)
+    assert HELD_OUT not in content
+    assert len({one["version"] for one in row["responses"]}) == 1
+    told = json.loads(folder.run_json.read_text())
+    assert told["inputs"]["heldout_labelers"] == "inputs/heldout_labelers"
+    assert "inputs/heldout_labelers/valid.jsonl" in told["sha256"]
+    learned = b"".join(path.read_bytes() for path in (inputs / "dataset").iterdir())
+    assert not [one for one in (train, valid, heldout) if str(one.pk).encode() in learned]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
         # Reward models put their zero at demonstrations; policies must not forget them.
         folder = inputs / ("pretraining" if run.kind in ROLLOUT_RUNS else "demonstrations")
         hashes |= _write_rows(folder, _lines_of(run.demonstrations), datasets.sft_row)
+    if run.heldout_labelers is not None:
+        lines = {"valid.jsonl": _lines_of(run.heldout_labelers)["valid.jsonl"]}
+        hashes |= _write_rows(inputs / "heldout_labelers", lines, _to_reward_row(run))
     ready = AttemptFolder(path)
     resume(ready, run.checkpoint)
     count = processes(run.kind)
@@ -116,14 +120,14 @@ def _write_dataset(run: Run, folder: Path) -> dict[str, str]:
         return _write_rows(folder, lines, datasets.sft_row)
     if run.kind in ROLLOUT_RUNS:
         return _write_rows(folder, lines, datasets.ppo_row)
-    readers = _same_tokenizer(run)
-    return _write_rows(folder, lines, lambda record: datasets.reward_row(record, same_tokenizer=readers))
+    return _write_rows(folder, lines, _to_reward_row(run))
 
 
-def _same_tokenizer(run: Run) -> frozenset[str]:
-    """Ids of the versions whose token ids mean the same to the model that is being trained."""
+def _to_reward_row(run: Run) -> Callable[[datasets.Record], datasets.Row]:
+    """With the sampled token ids of versions whose ids mean the same to the model that is being trained."""
     same = ModelVersion.objects.filter(project=run.project, tokenizer_digest=run.model.tokenizer_digest)
-    return frozenset(str(pk) for pk in same.exclude(tokenizer_digest="").values_list("pk", flat=True))
+    readers = {str(pk) for pk in same.exclude(tokenizer_digest="").values_list("pk", flat=True)}
+    return partial(datasets.reward_row, same_tokenizer=readers)
 
 
 def _lines_of(snapshot: Snapshot) -> dict[str, Iterator[dict[str, Any]]]:

@@ -80,7 +80,14 @@ class Supervisor:
 
     def _attempt(self) -> None:
         run = Run.objects.select_related(
-            "project", "round", "model", "reference", "reward", "snapshot", "demonstrations"
+            "project",
+            "round",
+            "model",
+            "reference",
+            "reward",
+            "snapshot",
+            "demonstrations",
+            "heldout_labelers",
         ).get(pk=self.run_id)
         folder = prepare(run, self.fence)
         child = Child(run.kind, folder.run_json)

@@ -25,7 +25,11 @@ def between_versions(version_ids: Collection[UUID]) -> Lineage:
         label = f"{run.kind}, round {run.round.number}" if run.round else run.kind
         nodes.append({"id": str(run.pk), "type": "run", "label": label, "kind": run.kind, "state": run.state})
         sources = {"model": run.model_id, "reference": run.reference_id, "reward": run.reward_id}
-        data = {"snapshot": run.snapshot_id, "demonstrations": run.demonstrations_id}
+        data = {
+            "snapshot": run.snapshot_id,
+            "demonstrations": run.demonstrations_id,
+            "heldout_labelers": run.heldout_labelers_id,
+        }
         wanted |= {pk for pk in data.values() if pk is not None}
         for role, pk in {**sources, **data}.items():
             if pk is not None:

@@ -8,15 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.timezone import now
 
 from accounts.models import Pool, Project
-from labeling.models import Demonstration, Ranking
+from labeling.models import Demonstration, Ranking, Split
 from labeling.selectors import (
     canonical_demonstration,
     canonical_prompt,
     canonical_ranking,
     demonstrations_for_training,
     prompts_for_training,
+    rankings_for_measuring,
     rankings_for_training,
 )
 from training.models import SnapshotKind
@@ -26,21 +28,27 @@ Record = dict[str, Any]
 
 
 def records_of(project: Project, kind: SnapshotKind, *, as_of: datetime) -> Iterator[tuple[UUID, Record]]:
-    """(id of the answer or prompt, its canonical record). Late answers and those of held-out labelers never come."""
+    """(id of the answer or prompt, its canonical record). Late answers never come, those of held-out labelers only alone."""
     if kind == SnapshotKind.SFT:
         for demonstration in _by_id(demonstrations_for_training(project, as_of=as_of)):
             yield demonstration.pk, dict(canonical_demonstration(demonstration))
-    elif kind == SnapshotKind.RANKINGS:
-        for ranking in _by_id(rankings_for_training(project, as_of=as_of)):
+    elif kind in (SnapshotKind.RANKINGS, SnapshotKind.MEASURING):
+        counting = rankings_for_training if kind == SnapshotKind.RANKINGS else rankings_for_measuring
+        for ranking in _by_id(counting(project, as_of=as_of)):
             yield ranking.pk, dict(canonical_ranking(ranking))
     else:
         for prompt in _by_id(prompts_for_training(project, as_of=as_of)):
             yield prompt.pk, dict(canonical_prompt(prompt))
 
 
+def has_heldout_rankings(project: Project) -> bool:
+    """Whether there is something to measure a reward model on by labelers that it does not learn from."""
+    return rankings_for_measuring(project, as_of=now()).filter(task__prompt__split=Split.VALID).exists()
+
+
 def left_out(project: Project, kind: SnapshotKind, *, as_of: datetime) -> dict[str, int]:
-    """How many answers stayed out, by reason."""
-    if kind == SnapshotKind.PROMPTS:
+    """How many answers stayed out of a snapshot to learn from, by reason."""
+    if kind in (SnapshotKind.PROMPTS, SnapshotKind.MEASURING):
         return {}
     model = Demonstration if kind == SnapshotKind.SFT else Ranking
     latest: QuerySet[Any] = model._default_manager.filter(

@@ -59,7 +59,10 @@ class Frozen:
 
 
 def freeze(*, project: Project, kind: str, actor: User | None = None) -> Snapshot:
-    """The snapshot of everything of this kind that may be trained on now. Must not be called in a transaction."""
+    """The snapshot of everything of this kind that counts now: to be trained on or, `measuring`, only measured with.
+
+    Must not be called in a transaction.
+    """
     kind = SnapshotKind(kind)
     with tempfile.TemporaryDirectory(prefix="preceptor-snapshot-") as name:
         folder = Path(name)
@@ -131,7 +134,7 @@ def _remember(
                     "kind": str(kind),
                     "latest": True,
                     "late": False,
-                    "pools": "all but heldout",
+                    "pools": "heldout" if kind == SnapshotKind.MEASURING else "all but heldout",
                     "schema": SCHEMA,
                 },
                 as_of=frozen.as_of,

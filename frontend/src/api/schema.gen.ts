@@ -1786,9 +1786,10 @@ export interface components {
          * @description * `sft` - Sft
          *     * `rankings` - Rankings
          *     * `prompts` - Prompts
+         *     * `measuring` - Measuring
          * @enum {string}
          */
-        SnapshotKindEnum: "sft" | "rankings" | "prompts";
+        SnapshotKindEnum: "sft" | "rankings" | "prompts" | "measuring";
         /** @description Base of what goes out. */
         SnapshotRef: {
             /** Format: uuid */

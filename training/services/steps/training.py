@@ -9,6 +9,7 @@ from labeling.models import Split
 from training.models import ROLLOUT_RUNS, Evaluation, Round, Run, RunKind, Snapshot, SnapshotKind
 from training.recipe import Recipe
 from training.selectors.chain import base_of, earlier_reward
+from training.selectors.records import has_heldout_rankings
 from training.services.runs import queue_run, retry_run
 from training.services.snapshots import freeze
 from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run, run_of, seed_of
@@ -21,6 +22,7 @@ class Frozen(NamedTuple):
 
     data: Snapshot
     demonstrations: Snapshot | None = None
+    heldout_labelers: Snapshot | None = None  # only measured on
 
 
 class TrainingStep(Step):
@@ -108,6 +110,7 @@ def done_over(run: Run) -> Run:
         reward=run.reward,
         snapshot=run.snapshot,
         demonstrations=run.demonstrations,
+        heldout_labelers=run.heldout_labelers,
         seed=run.seed + 1,
     )
 
@@ -139,12 +142,18 @@ class TrainingReward(TrainingStep):
     kind, data, name, field = RunKind.REWARD, SnapshotKind.RANKINGS, "The reward model", "reward"
 
     def prepare(self, round_: Round) -> Frozen | None:
-        """The rankings, and the demonstrations whose mean score becomes zero (InstructGPT 3.5)."""
+        """The rankings, the demonstrations whose mean score becomes zero (InstructGPT 3.5), and what to measure on beside."""
         frozen = super().prepare(round_)
         if frozen is None:
             return None
         demonstrations = freeze(project=round_.project, kind=SnapshotKind.SFT)
-        return Frozen(frozen.data, demonstrations if demonstrations.counts["rows"][Split.TRAIN] else None)
+        # After the rankings: whoever is among their labelers is seen here.
+        measuring = has_heldout_rankings(round_.project)
+        return Frozen(
+            frozen.data,
+            demonstrations if demonstrations.counts["rows"][Split.TRAIN] else None,
+            freeze(project=round_.project, kind=SnapshotKind.MEASURING) if measuring else None,
+        )
 
     def queue(self, round_: Round, recipe: Recipe, frozen: Frozen) -> Run:
         """From the chain's SFT, not from an earlier reward model."""
@@ -156,6 +165,7 @@ class TrainingReward(TrainingStep):
             model=sft_of(round_),
             snapshot=frozen.data,
             demonstrations=frozen.demonstrations,
+            heldout_labelers=frozen.heldout_labelers,
             seed=seed_of(round_, self.kind),
         )
 

@@ -77,6 +77,7 @@ export function SnapshotCard({ snapshot, isOpen }: { snapshot: Snapshot; isOpen:
           { label: t("digest"), help: t("digest.help"), value: <span className="digest">{snapshot.digest}</span> },
         ]}
       />
+      {snapshot.kind === "measuring" ? <Text size="sm" c="dimmed" mt="md">{t("measuring")}</Text> : null}
       <Group mt="md" mb="xs" gap="sm">
         {snapshot.formats.map((one) => <Downloads key={one} snapshot={snapshot} format={one} />)}
       </Group>

@@ -1,6 +1,6 @@
 import { useTexts } from "./texts";
 
-const PARTS = ["model", "reference", "reward"] as const;
+const PARTS = ["model", "reference", "reward", "heldout_labelers"] as const;
 
 /** What a parent was for its child, in the reader's language. */
 export function usePart(): (role: string) => string {

@@ -1,34 +1,83 @@
 import { Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { Link } from "react-router";
 import { api, body } from "@/api/client";
+import { useProjectId, useRole } from "@/api/session";
 import { Curve } from "@/components/curve";
 import { Facts } from "@/components/facts";
 import { QueryState } from "@/components/query-state";
 import { decimal, percent, whole } from "@/lib/format";
-import { reportOf, type Report } from "./reward-report";
+import { reportOf, type Measured, type Report } from "./reward-report";
 import { useTexts } from "./texts";
 
-function Groups({ by, rows }: Report["groups"][number]) {
+interface Line extends Omit<Measured, "error"> {
+  key: string;
+  name: ReactNode;
+  error?: number | null;
+}
+
+function Accuracies({ by, rows }: { by: string; rows: Line[] }) {
   const { t, language } = useTexts();
+  const error = (value: number | null | undefined) => (typeof value === "number" ? ` ± ${decimal(100 * value, language, 2)}` : "");
   return (
-    <Table aria-label={t(`report.by.${by}`)} maw={480}>
+    <Table aria-label={by} maw={480}>
       <Table.Thead>
         <Table.Tr>
-          <Table.Th>{t(`report.by.${by}`)}</Table.Th>
+          <Table.Th>{by}</Table.Th>
           <Table.Th ta="right">{t("report.accuracy")}</Table.Th>
           <Table.Th ta="right">{t("report.pairs")}</Table.Th>
         </Table.Tr>
       </Table.Thead>
       <Table.Tbody>
         {rows.map((row) => (
-          <Table.Tr key={row.name}>
+          <Table.Tr key={row.key}>
             <Table.Td>{row.name}</Table.Td>
-            <Table.Td ta="right">{percent(row.accuracy, language)}</Table.Td>
+            <Table.Td ta="right">{percent(row.accuracy, language)}{error(row.error)}</Table.Td>
             <Table.Td ta="right">{whole(row.pairs, language)}</Table.Td>
           </Table.Tr>
         ))}
       </Table.Tbody>
     </Table>
+  );
+}
+
+/** Versions by the names that the server has for their ids; a report's own words are never shown as a name. */
+function Sources({ rows }: { rows: Report["sources"] }) {
+  const { t } = useTexts();
+  const project = useProjectId();
+  const models = useQuery({
+    queryKey: ["models", project],
+    queryFn: () => body(api.GET("/api/v1/projects/{project_id}/models/", { params: { path: { project_id: project } } })),
+  });
+  const nameOf = (version: string | null) => {
+    if (version === null) return t("report.source.mixed");
+    const known = models.data?.find(({ id }) => id === version);
+    return known ? <Link to={`/p/${project}/models/${known.id}`}>{known.name}</Link> : t("report.source.unknown");
+  };
+  return (
+    <div>
+      <Accuracies by={t("report.by.source")} rows={rows.map((row) => ({ ...row, key: row.version ?? "", name: nameOf(row.version) }))} />
+      <Text size="sm" c="dimmed" maw={640}>{t("report.source.help")}</Text>
+    </div>
+  );
+}
+
+function Whom({ own, others }: Pick<Report, "own" | "others">) {
+  const { t } = useTexts();
+  const project = useProjectId();
+  const isAdmin = useRole() === "admin";
+  const rows = [
+    ...(own ? [{ ...own, key: "own", name: t("report.whom.own") }] : []),
+    ...(others ? [{ ...others, key: "others", name: t("report.whom.others", { count: others.labelers }) }] : []),
+  ];
+  return (
+    <div>
+      <Accuracies by={t("report.whom")} rows={rows} />
+      <Text size="sm" c="dimmed" maw={640}>
+        {t(others ? "report.whom.help" : "report.whom.none")} {others || !isAdmin ? null : <Link to={`/p/${project}/members`}>{t("report.whom.members")}</Link>}
+      </Text>
+    </div>
   );
 }
 
@@ -48,7 +97,9 @@ function Shown({ report }: { report: Report }) {
         />
         <Text size="sm" c="dimmed">{t("report.reliability.help")}</Text>
       </div>
-      {report.groups.map((group) => <Groups key={group.by} {...group} />)}
+      <Whom own={report.own} others={report.others} />
+      {report.sources.length > 0 ? <Sources rows={report.sources} /> : null}
+      {report.groups.map(({ by, rows }) => <Accuracies key={by} by={t(`report.by.${by}`)} rows={rows.map((row) => ({ ...row, key: row.name }))} />)}
     </Stack>
   );
 }

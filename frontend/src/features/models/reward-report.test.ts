@@ -19,6 +19,31 @@ test("what is undefined is left out", () => {
   expect([report?.stated, report?.right]).toEqual([[0.55], [0.5]]);
 });
 
+test("a report made before sources and held-out labelers were measured has none", () => {
+  const report = reportOf(result);
+  expect([report?.sources, report?.others]).toEqual([[], null]);
+  expect(report?.own).toEqual({ accuracy: 0.71, error: null, pairs: 120 });
+});
+
+test("sources and held-out labelers come with their errors", () => {
+  const report = reportOf({
+    report: {
+      ...result.report,
+      accuracy_se: 0.02,
+      by_source: [{ version: "a1", accuracy: 0.6, accuracy_se: null, pairs: 3 }, { version: null, accuracy: 0.8, accuracy_se: 0.1, pairs: 9 }],
+      heldout_labelers: { accuracy: 0.69, accuracy_se: 0.03, pairs: 40, labelers: 2 },
+    },
+  });
+  expect(report?.sources).toEqual([{ version: "a1", accuracy: 0.6, error: null, pairs: 3 }, { version: null, accuracy: 0.8, error: 0.1, pairs: 9 }]);
+  expect(report?.own?.error).toBe(0.02);
+  expect(report?.others).toEqual({ accuracy: 0.69, error: 0.03, pairs: 40, labelers: 2 });
+});
+
+test("held-out labelers may be all that was measured on", () => {
+  const report = reportOf({ report: { accuracy: null, pairs: 0, heldout_labelers: { accuracy: 0.5, accuracy_se: null, pairs: 2, labelers: 1 } } });
+  expect([report?.own, report?.others?.labelers]).toEqual([null, 1]);
+});
+
 test("a run without a report has none", () => {
   expect(reportOf({})).toBeNull();
   expect(reportOf({ report: null })).toBeNull();

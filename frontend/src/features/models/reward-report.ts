@@ -1,14 +1,22 @@
 /** The report on a reward model, as its run's result carries it. Pure. */
 
-export interface Group {
-  name: string;
+export interface Measured {
   accuracy: number;
+  error: number | null;
   pairs: number;
+}
+
+export interface Group extends Omit<Measured, "error"> {
+  name: string;
 }
 
 export interface Report {
   facts: { name: (typeof FACTS)[number]; value: number }[];
   groups: { by: (typeof GROUPS)[number]; rows: Group[] }[];
+  /** Pairs of one version's answers, by its id, and of two versions' (null). */
+  sources: (Measured & { version: string | null })[];
+  own: Measured | null;
+  others: (Measured & { labelers: number }) | null;
   stated: number[];
   right: number[];
 }
@@ -20,17 +28,27 @@ const KEYS = { rank_distance: "distance", labeler: "labeler", confidence: "confi
 type Row = Record<string, unknown>;
 const rowsOf = (value: unknown): Row[] => (Array.isArray(value) ? (value as Row[]) : []);
 
+const measured = (row: Row): Measured => ({
+  accuracy: Number(row["accuracy"]),
+  error: typeof row["accuracy_se"] === "number" ? row["accuracy_se"] : null,
+  pairs: Number(row["pairs"]),
+});
+
 /** What there is to show; null where the run reported nothing. What is undefined (null) is left out. */
 export function reportOf(result: unknown): Report | null {
   const report = (result as { report?: Row | null } | undefined)?.report;
   if (!report) return null;
   const bins = rowsOf(report["reliability"]);
+  const others = report["heldout_labelers"] as Row | null | undefined;
   return {
     facts: FACTS.flatMap((name) => (typeof report[name] === "number" ? [{ name, value: report[name] }] : [])),
     groups: GROUPS.flatMap((by) => {
       const rows = rowsOf(report[`by_${by}`]).map((row) => ({ name: String(row[KEYS[by]]), accuracy: Number(row["accuracy"]), pairs: Number(row["pairs"]) }));
       return rows.length > 0 ? [{ by, rows }] : [];
     }),
+    sources: rowsOf(report["by_source"]).map((row) => ({ version: row["version"] === null ? null : String(row["version"]), ...measured(row) })),
+    own: typeof report["accuracy"] === "number" ? measured(report) : null,
+    others: others ? { ...measured(others), labelers: Number(others["labelers"]) } : null,
     stated: bins.map((bin) => Number(bin["stated"])),
     right: bins.map((bin) => Number(bin["right"])),
   };
