@@ -9,11 +9,15 @@ from typing import Any
 
 from django.utils.timezone import now
 
+from accounts.models import Project, User
 from inference.models import Completion, SamplingJob
 from inference.selectors import completions_of
+from tests.training.factories import answer_all
 from training.models import Round, Run, RunKind
+from training.services import rounds
 from training.services.attempts import Outcome, ScoreRow, claim_run, fail_run, finish_run
 from training.services.reconcile import tick
+from training.states import ENDED
 
 
 def sampled(job: SamplingJob, *, say: str = "Dear friend") -> None:
@@ -85,3 +89,33 @@ def ticked(round_: Round) -> Round:
     tick(round_.pk)
     tick(round_.pk)
     return Round.objects.get(pk=round_.pk)
+
+
+class Guide:
+    """Plays sampler, trainer and labelers until a round is in a state."""
+
+    def __init__(self, project: Project, weights: Path, labeler: User) -> None:
+        self.project, self.weights, self.labeler = project, weights, labeler
+
+    def to(self, round_: Round, state: str, **metrics: Any) -> Round:
+        """The round in `state`, each step confirmed if need be."""
+        for _ in range(40):
+            round_ = ticked(round_)
+            if round_.state == state or round_.state in ENDED:
+                return round_
+            if round_.step_done:
+                round_ = rounds.advance(round=round_, actor=None)
+            else:
+                self.work(round_, metrics)
+        raise AssertionError(f"stuck in {round_.state}")
+
+    def work(self, round_: Round, metrics: dict[str, Any]) -> None:
+        """Do what the present step waits for."""
+        answer_all(self.project, self.labeler)
+        for job in SamplingJob.objects.filter(state="queued"):
+            sampled(job)
+        for run in Run.objects.filter(round=round_, state="queued"):
+            if run.kind == "score":
+                scored(run, kl=metrics.get("kl", 1.5))
+            else:
+                trained(run, self.weights, **metrics.get(run.kind, {}))

@@ -8,8 +8,8 @@ from django.db import IntegrityError, connection, transaction
 from common.storage import FolderStore
 from inference.models import ModelVersion
 from tests.training.factories import demonstrations
-from tests.training.machines import run_of, ticked
-from tests.training.test_rounds import SMALL, Guide
+from tests.training.machines import Guide, run_of, ticked
+from tests.training.test_rounds import SMALL
 from tests.training.test_runs import other
 from training import runner
 from training.api.serializers import RunRefOut

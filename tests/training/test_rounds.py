@@ -14,7 +14,7 @@ from inference.models import SamplingJob
 from inference.selectors import current_policy
 from labeling.models import Batch
 from tests.training.factories import RoundFactory, answer_all, demonstrations, rankings_on
-from tests.training.machines import failed, run_of, sampled, scored, ticked, trained
+from tests.training.machines import Guide, failed, run_of, ticked
 from training.models import Round, Run
 from training.recipe import RECIPE_STEPS, Recipe
 from training.services import rounds
@@ -37,36 +37,6 @@ def opened(project, base, asked, eva):
         return rounds.open_round(project=project, recipe={**SMALL, **changes}, automatic=automatic, actor=eva)
 
     return make
-
-
-class Guide:
-    """Plays sampler, trainer and labelers until a round is in a state."""
-
-    def __init__(self, project, weights, labeler):
-        self.project, self.weights, self.labeler = project, weights, labeler
-
-    def to(self, round_, state, **metrics):
-        """The round in `state`, each step confirmed if need be."""
-        for _ in range(40):
-            round_ = ticked(round_)
-            if round_.state == state or round_.state in ENDED:
-                return round_
-            if round_.step_done:
-                round_ = rounds.advance(round=round_, actor=None)
-            else:
-                self.work(round_, metrics)
-        raise AssertionError(f"stuck in {round_.state}")
-
-    def work(self, round_, metrics):
-        """Do what the present step waits for."""
-        answer_all(self.project, self.labeler)
-        for job in SamplingJob.objects.filter(state="queued"):
-            sampled(job)
-        for run in Run.objects.filter(round=round_, state="queued"):
-            if run.kind == "score":
-                scored(run, kl=metrics.get("kl", 1.5))
-            else:
-                trained(run, self.weights, **metrics.get(run.kind, {}))
 
 
 def test_every_reason_to_stop_has_a_chinese_sentence():
@@ -185,11 +155,9 @@ def test_a_failed_run_stops_the_round_with_its_reason(opened, guide, eva):
     assert guide.to(round_, "review").state == "review"
 
 
-def test_a_poor_reward_model_stops_the_round_and_a_retry_takes_another_seed(
-    opened, guide, project, asked, ben, eva
-):
-    project.memberships.filter(user=ben).update(pool="heldout")
-    rankings_on(project, ben, [asked[12]])
+def test_a_poor_reward_model_stops_the_round_and_a_retry_takes_another_seed(opened, guide, asked, ben, eva):
+    guide.project.memberships.filter(user=ben).update(pool="heldout")
+    rankings_on(guide.project, ben, [asked[12]])
     poor = {"reward": {"reward/valid_accuracy": 0.4}}
     round_ = guide.to(opened(automatic=True, min_reward_accuracy=0.6), "review", **poor)
     assert (round_.state, round_.failed_at_step, round_.reward) == ("failed", "training_reward", None)
