@@ -149,6 +149,16 @@ MUTATIONS = (
              "classifier.score = nn.Linear(model.score.in_features, 1, bias=False)"),
         f"{CORE}/test_reward_limits.py::test_it_reaches_the_bayes_limit_and_knows_how_sure_to_be",
     ),
+    _mutation(
+        "held-out labelers are learned from", "E4",
+        Edit("training/core/reward.py", "return Data(train, valid,", "return Data([*train, *others], valid,"),
+        f"{CORE}/test_reward_data.py::test_the_report_travels_with_the_version",
+    ),
+    _mutation(
+        "pairs of two policies count as pairs of one", "E4",
+        Edit("training/core/reward_report.py", "found[one if one == other else None]", "found[one]"),
+        f"{CORE}/test_reward_report.py::test_pairs_of_one_policy_are_told_from_pairs_of_two",
+    ),
     # --- E5, SFT ---
     _mutation(
         "EOS is not learned", "E5",

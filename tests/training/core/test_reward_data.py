@@ -258,7 +258,12 @@ def test_the_report_travels_with_the_version(base: Path, tmp_path: Path) -> None
         inputs={"model": base, "heldout_labelers": tmp_path / "others"},
     )
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report == json.loads((tmp_path / "result.json").read_text())["report"]
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert report == result["report"]
+    assert (result["rankings"], result["valid_rankings"]) == (
+        8,
+        6,
+    )  # Whoever is measured on beside is in neither.
     lineage = json.loads((tmp_path / "model" / "lineage.json").read_text())
     assert lineage["report"] == {name: value for name, value in report.items() if name != "by_labeler"}
     assert lineage["metrics"]["reward/labeler_agreement"] == report["labeler_agreement"] == 1.0
