@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -38,6 +38,7 @@ CONFIG_FILES = (
     "preprocessor_config.json",
 )
 INDEX_FILE = "model.safetensors.index.json"
+TOKENIZER_FILE, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 _CHUNK = 1 << 20
 
 
@@ -77,6 +78,30 @@ def check_version_folder(path: str | Path) -> None:
                 f"{name}: auto_map asks for code from outside; remove it or choose a built-in architecture."
             )
     _check_index(folder)
+
+
+def check_tokenizer_fits(path: str | Path) -> None:
+    """Refuse a folder whose tokenizer writes ids that its model has no embedding for. Raises UnsafeModelFolder.
+
+    Beside `check_version_folder`, because a vocabulary takes a third of a second to read. What the files don't say
+    (the sizes of a tokenizer.model, or of a model inside a model) is checked when the folder is loaded.
+    """
+    folder = Path(path)
+    rows = _read_json_object(folder / "config.json").get("vocab_size")
+    if isinstance(rows, int) and (folder / TOKENIZER_FILE).is_file():
+        check_vocabulary(_ids_in(_read_json_object(folder / TOKENIZER_FILE)), _pad_of(folder), rows)
+
+
+def check_vocabulary(ids: Mapping[str, int], pad: str | None, rows: int) -> None:
+    """Refuse token ids past an embedding of `rows` rows, all but PAD's: `ensure_pad` may have put it one past the end.
+
+    Nothing is wrong with rows to spare: embeddings are padded to a round number. Raises UnsafeModelFolder.
+    """
+    if max((number + (token != pad) for token, number in ids.items()), default=0) > rows:
+        raise UnsafeModelFolder(
+            f"the tokenizer has {max(ids.values()) + 1} tokens, the model's embedding {rows} rows; "
+            "give the tokenizer that the model was trained with, or a model resized and trained to this one."
+        )
 
 
 def digest_folder(path: str | Path) -> tuple[str, dict[str, FileEntry]]:
@@ -129,6 +154,24 @@ def _read_json_object(file: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UnsafeModelFolder(f"{file.name}: not a JSON object; save the model again.")
     return data
+
+
+def _ids_in(tokenizer: dict[str, Any]) -> dict[str, int]:
+    """Token to id, of what tokenizer.json lists: the model's own (Unigram: in the order of ids) and those added to it."""
+    try:
+        listed = tokenizer["model"]["vocab"]
+        found = listed if isinstance(listed, dict) else {entry[0]: place for place, entry in enumerate(listed)}
+        added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens") or ()}
+        return {token: int(number) for token, number in (found | added).items()}
+    except (LookupError, TypeError, ValueError) as error:
+        raise UnsafeModelFolder(f"{TOKENIZER_FILE}: lists no tokens; save the tokenizer again.") from error
+
+
+def _pad_of(folder: Path) -> str | None:
+    if not (folder / TOKENIZER_CONFIG).is_file():
+        return None
+    pad = _read_json_object(folder / TOKENIZER_CONFIG).get("pad_token")
+    return pad.get("content") if isinstance(pad, dict) else pad
 
 
 def _has_key(data: Any, key: str) -> bool:

@@ -24,7 +24,7 @@ from transformers import (
 from transformers.activations import GELUTanh, NewGELUActivation
 
 from inference.engine.chat import ensure_pad
-from inference.engine.folder import check_version_folder
+from inference.engine.folder import check_version_folder, check_vocabulary
 from inference.engine.random_policy import random_policy
 
 __all__ = [
@@ -71,12 +71,13 @@ def load_policy(
     """The causal LM in eval mode and its tokenizer. dtype None means float32, whatever the folder stores.
 
     Where PAD had to be added (`ensure_pad`) and lies past the embedding, the embedding grows by a row that equals the
-    mean of the others. Raises UnsafeModelFolder for a folder that should not be loaded.
+    mean of the others. Raises UnsafeModelFolder for a folder that should not be loaded, or whose tokenizer has more
+    tokens than that.
     """
     check_version_folder(path)
     tokenizer = load_tokenizer(path)
     model: Any = AutoModelForCausalLM.from_pretrained(str(path), **_load_options(dtype))
-    _grow_embedding(model, len(tokenizer))
+    _fit_embedding(model, tokenizer)
     model.config.pad_token_id = tokenizer.pad_token_id
     return fuse_gelu(model).to(device).eval(), tokenizer
 
@@ -136,7 +137,7 @@ class ScalarModel(nn.Module):
         check_version_folder(path)
         backbone = AutoModel.from_pretrained(str(path), **_load_options(dtype))
         tokenizer = load_tokenizer(path)
-        _grow_embedding(backbone, len(tokenizer))
+        _fit_embedding(backbone, tokenizer)
         backbone.config.pad_token_id = tokenizer.pad_token_id
         width = _width(backbone)
         score = nn.Linear(width, 1, bias=False, dtype=backbone.dtype)
@@ -198,8 +199,11 @@ def load_scalar(
             f"{Path(path).name}: weights are missing: {sorted(report['missing_keys'])[:3]}; give a reward model's folder."
         )
     backbone = getattr(classifier, classifier.base_model_prefix)
+    tokenizer = load_tokenizer(path)
+    # A policy that has the row may write PAD, and its answers are scored here.
+    _fit_embedding(backbone, tokenizer)
     shift = float(getattr(classifier.config, SHIFT_KEY, 0.0))
-    return ScalarModel(fuse_gelu(backbone), score, shift=shift).to(device).eval(), load_tokenizer(path)
+    return ScalarModel(fuse_gelu(backbone), score, shift=shift).to(device).eval(), tokenizer
 
 
 def save_scalar(model: ScalarModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
@@ -234,12 +238,16 @@ def _width(backbone: PreTrainedModel) -> int:
     return int(embedding.weight.shape[1])
 
 
-def _grow_embedding(model: Any, rows: int) -> None:
-    """Room for ids up to `rows` - 1. The mean keeps a new row's logit ordinary; zeros would win where all logits are negative."""
+def _fit_embedding(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Room for a PAD that was added. The mean keeps its logit ordinary; a zero would win where all logits are negative.
+
+    Rows for more tokens would be made up, and a model that reads them was trained with another tokenizer.
+    """
     old = model.get_input_embeddings().weight.shape[0]
-    if rows <= old:
+    check_vocabulary(tokenizer.get_vocab(), str(tokenizer.pad_token), old)
+    if int(tokenizer.pad_token_id) < old:
         return
-    model.resize_token_embeddings(rows, mean_resizing=False)
+    model.resize_token_embeddings(old + 1, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             if layer is not None:

@@ -13,7 +13,7 @@ from accounts.models import Project, User
 from accounts.services.names import name_line
 from common.errors import DomainError, InvalidInput
 from common.storage import StorageError, default_store
-from inference.engine.folder import UnsafeModelFolder, check_version_folder
+from inference.engine.folder import UnsafeModelFolder, check_tokenizer_fits, check_version_folder
 from inference.models import ModelVersion, VersionKind, VersionParent
 from inference.services.folder_facts import FolderFacts, read_facts
 from inference.states import Stage
@@ -92,6 +92,7 @@ def store_version(folder: Path) -> str:
     """
     try:
         check_version_folder(folder)
+        check_tokenizer_fits(folder)
         return default_store().put_folder(folder)
     except (UnsafeModelFolder, StorageError) as error:
         raise UnsafeVersion(str(error)) from error

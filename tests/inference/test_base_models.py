@@ -145,6 +145,15 @@ def test_a_dangerous_folder_is_not_added(models_dir, tmp_path):
     assert list(models_dir.iterdir()) == []
 
 
+def test_a_model_with_the_tokenizer_of_a_larger_one_is_not_added(models_dir, tmp_path):
+    source = model_folder(tmp_path / "tiny")
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"vocab_size": 400}))
+    with pytest.raises(CommandError, match=r"512 tokens.* 400 rows; give"):
+        call_command("add_base_model", str(source))
+    assert list(models_dir.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from inference.engine.engine import TorchEngine
 from inference.engine.models import random_policy
+from inference.engine.tokenizer import train_tokenizer
 
 quiet: Any = logging
 quiet.disable_progress_bar()
@@ -98,6 +99,12 @@ def engine_of(tokenizer: Any) -> Callable[..., TorchEngine]:
         return TorchEngine(model, tokenizer, **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def larger_tokenizer() -> PreTrainedTokenizerFast:
+    """Another one, with more tokens than the models have rows."""
+    return train_tokenizer((f"some zebra {n} of {n * n}" for n in range(2000)), 600)
 
 
 @pytest.fixture

@@ -6,8 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
-from inference.engine.folder import UnsafeModelFolder, check_version_folder, digest_folder
+from inference.engine.folder import (
+    UnsafeModelFolder,
+    check_tokenizer_fits,
+    check_version_folder,
+    digest_folder,
+)
 from inference.engine.models import load_policy, load_scalar
 
 
@@ -68,6 +74,37 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_the_word_auto_map_as_a_token_is_no_danger(folder: Path) -> None:
     _add_to_json(folder / "tokenizer.json", "auto_map", {})
     check_version_folder(folder)
+
+
+def _pretend(folder: Path, model: dict[str, object], **config: object) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": None}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def test_a_tokenizer_must_fit_its_embedding_and_only_pad_may_lie_one_past_it(
+    folder: Path, larger_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    check_tokenizer_fits(folder)  # as many tokens as rows
+    words = {f"word {n}": n for n in range(512)}
+    _pretend(folder, {"vocab": words | {"[PAD]": 512}}, pad_token="[PAD]")
+    check_tokenizer_fits(folder)
+    _pretend(folder, {"vocab": words | {"[PAD]": 512}}, pad_token={"content": "word 7"})
+    with pytest.raises(UnsafeModelFolder, match=r"513 tokens.* 512 rows"):
+        check_tokenizer_fits(folder)
+    _pretend(folder, {"vocab": words | {"[PAD]": 513}}, pad_token="[PAD]")
+    with pytest.raises(UnsafeModelFolder, match=r"514 tokens.* 512 rows"):
+        check_tokenizer_fits(folder)
+    _pretend(folder, {"vocab": [[word, -1.0] for word in words]})  # Unigram
+    check_tokenizer_fits(folder)
+    _pretend(folder, {"vocab": [[word, -1.0] for word in [*words, "one more"]]})
+    with pytest.raises(UnsafeModelFolder, match=r"513 tokens.* 512 rows"):
+        check_tokenizer_fits(folder)
+    larger_tokenizer.save_pretrained(folder)
+    with pytest.raises(UnsafeModelFolder, match=r"600 tokens.* 512 rows"):
+        check_tokenizer_fits(folder)
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": 7}}')
+    with pytest.raises(UnsafeModelFolder, match="lists no tokens"):
+        check_tokenizer_fits(folder)
 
 
 def test_a_link_inside_the_folder_is_fine(folder: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.activations import NewGELUActivation
 
+from inference.engine.folder import UnsafeModelFolder
 from inference.engine.models import (
     ScalarModel,
     disable_dropout,
@@ -21,6 +22,7 @@ from inference.engine.models import (
     save_policy,
     save_scalar,
 )
+from inference.engine.tokenizer import train_tokenizer
 
 ROWS = [[9, 8, 7, 4], [5, 6, 4, 0, 11, 12, 300, 4], [17]]  # 4 is EOS and 0 PAD: both may stand inside a row
 
@@ -92,6 +94,39 @@ def test_pad_gets_a_row_of_its_own_where_it_has_none(gpt2: Any, base_tokenizer: 
         loaded(input_ids=torch.tensor([[tokenizer.pad_token_id]]))
     again, _ = load_policy(_saved(loaded, tokenizer, tmp_path / "again"))
     assert again.config.vocab_size == 513
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_refused_with_both_sizes(
+    gpt2: Any, tokenizer: Any, larger_tokenizer: Any, tmp_path: Path
+) -> None:
+    save_scalar(
+        ScalarModel.from_policy(_saved(gpt2, tokenizer, tmp_path / "policy")),
+        larger_tokenizer,
+        tmp_path / "reward",
+    )
+    _saved(gpt2, larger_tokenizer, tmp_path / "policy")
+    for load, folder in (
+        (load_policy, "policy"),
+        (ScalarModel.from_policy, "policy"),
+        (load_scalar, "reward"),
+    ):
+        with pytest.raises(UnsafeModelFolder, match=r"600 tokens.* 512 rows; give"):
+            load(tmp_path / folder)
+
+
+def test_an_embedding_padded_beyond_its_tokenizer_stays_as_it_is(gpt2: Any, tmp_path: Path) -> None:
+    words = train_tokenizer(["quite other words, these zebras"], 300)
+    loaded, tokenizer = load_policy(_saved(gpt2, words, tmp_path / "padded"))
+    assert loaded.config.vocab_size == 512 > len(tokenizer)
+
+
+def test_a_reward_model_has_a_row_for_the_pad_that_a_policy_may_write(
+    gpt2: Any, tokenizer: Any, base_tokenizer: Any, tmp_path: Path
+) -> None:
+    made = ScalarModel.from_policy(_saved(gpt2, tokenizer, tmp_path / "policy"))
+    save_scalar(made, base_tokenizer, tmp_path / "reward")
+    reward, with_pad = load_scalar(tmp_path / "reward")
+    assert reward.rewards(torch.tensor([[9, with_pad.pad_token_id]]), torch.ones(1, 2)).isfinite().all()
 
 
 def test_random_policies_are_what_they_say(tmp_path: Path) -> None:

@@ -211,6 +211,19 @@ def test_models_of_different_tokenizers(
         assert role in error["message"]
 
 
+def test_a_tokenizer_larger_than_its_models_embedding(
+    base: Path, tmp_path: Path, error_of: Error
+) -> None:
+    model, _ = load_policy(base)
+    larger = train_tokenizer((f"some zebra {n} of {n * n}" for n in range(2000)), 600)
+    save_policy(model, larger, tmp_path / "models" / "base")
+    inputs = {"model": tmp_path / "models" / "base"}
+    error = error_of(tmp_path, "sft", data={"train": demonstrations(2)}, inputs=inputs)
+    assert error["code"] == "bad_model"
+    assert "600 tokens" in error["message"]
+    assert "512 rows" in error["message"]
+
+
 def test_a_policy_is_no_reward_model(base: Path, tmp_path: Path, error_of: Error) -> None:
     error = error_of(tmp_path, "ppo", data={"train": prompts(4)}, inputs={"model": base, "reward": base})
     assert error["code"] == "bad_model"
