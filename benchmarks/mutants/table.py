@@ -39,6 +39,7 @@ EXPERIMENTS = {
     "E7": "what is learned from was drawn from the very policy that learns",
     "E8": "a resumed run equals one that never stopped, to the bit",
     "E9": "optimizer steps are epochs x minibatches",
+    "kept": "what was finished is never lost, whatever else goes wrong",
     "E11": "text that is mixed in keeps what was known, in the same steps",
 }
 
@@ -225,6 +226,18 @@ MUTATIONS = (
              "key=key, stream=False)\n        for key, n in wanted.items()",
              "key=str(at), stream=False)\n        for at, (key, n) in enumerate(wanted.items())"),
         f"{CORE}/test_ppo_layout.py::test_an_answer_hangs_on_its_prompts_id_and_not_on_its_place",
+    ),
+    # --- candidates that are finished ---
+    _mutation(
+        "engine: a step that raises drops what it had finished", "kept",
+        Edit("inference/engine/engine.py", "        self._kept = None\n        for job", "        self._kept, self._events = None, []\n        for job"),
+        f"{ENGINE}/test_engine_faults.py::test_what_a_step_finished_before_it_raised_comes_with_the_next",
+    ),
+    _mutation(
+        "engine: generate swallows what others have finished", "kept",
+        Edit("inference/engine/engine.py", "self._events = [event for event in events if event.request_id not in places]",
+             "self._events = []"),
+        f"{ENGINE}/test_engine_faults.py::test_what_others_have_finished_during_generate_comes_with_the_next_step",
     ),
     # --- E8, resume ---
     _mutation(

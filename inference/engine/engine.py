@@ -156,33 +156,39 @@ class TorchEngine:
             shared_tokens=counts["shared"],
         )
 
-    def generate(self, requests: Sequence[SampleRequest]) -> list[list[Sample]]:
+    def generate(
+        self, requests: Sequence[SampleRequest], *, finished: list[dict[int, Sample]] | None = None
+    ) -> list[list[Sample]]:
         """Run requests to their end; samples in the order of requests and of their candidates.
 
         Raises EngineError when a request failed; the others are finished first and their samples are in the error.
+        Whatever else a step may raise: `finished`, one dictionary a request, then holds its samples by candidate. Events
+        of requests that were submitted earlier come with the next step.
         """
         for request in requests:
             self._limits.check_request(request)
         # Long prompts first: rows of like length run together, and short ones fill the tail.
         order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))
         places = {self.submit(replace(requests[i], stream=False)): i for i in order}
-        found: list[dict[int, Sample]] = [{} for _ in requests]
-        errors: list[ErrorEvent] = []
+        found: list[dict[int, Sample]] = [{} for _ in requests] if finished is None else finished
+        events: list[Event] = []
         try:
             while any(request_id in self._jobs for request_id in places):
-                for event in self.step():
-                    if isinstance(event, FinishEvent) and event.request_id in places:
-                        found[places[event.request_id]][event.sample.candidate] = event.sample
-                    elif isinstance(event, ErrorEvent) and event.request_id in places:
-                        errors.append(event)
+                events += self.step()
         finally:
+            events += self._events  # of a step that raised
             for request_id in places:
                 self.cancel(request_id)
             self._slots.sweep()
+            self._events = [event for event in events if event.request_id not in places]
+            for event in events:
+                if isinstance(event, FinishEvent) and event.request_id in places:
+                    found[places[event.request_id]][event.sample.candidate] = event.sample
         samples = [
             [got[c] for c in request.wanted() if c in got]
             for request, got in zip(requests, found, strict=True)
         ]
+        errors = [event for event in events if isinstance(event, ErrorEvent) and event.request_id in places]
         if errors:
             raise EngineError(errors, samples)
         return samples

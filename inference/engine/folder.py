@@ -160,7 +160,9 @@ def _ids_in(tokenizer: dict[str, Any]) -> dict[str, int]:
     """Token to id, of what tokenizer.json lists: the model's own (Unigram: in the order of ids) and those added to it."""
     try:
         listed = tokenizer["model"]["vocab"]
-        found = listed if isinstance(listed, dict) else {entry[0]: place for place, entry in enumerate(listed)}
+        found = (
+            listed if isinstance(listed, dict) else {entry[0]: place for place, entry in enumerate(listed)}
+        )
         added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens") or ()}
         return {token: int(number) for token, number in (found | added).items()}
     except (LookupError, TypeError, ValueError) as error:

@@ -108,25 +108,62 @@ def test_what_does_not_fit_even_alone_fails_and_the_others_are_done(gpt2: Any, e
     assert not engine.busy()
 
 
+class Failing(SmallMemory):
+    """One forward in seven fails by a bug of its own; `forwards` says which is the next."""
+
+    def forward(self, input_ids: Any = None, position_ids: Any = None, **rest: Any) -> Any:  # type: ignore[override]
+        if self.forwards % 7 == 6:
+            self.forwards += 1
+            raise ValueError("a bug in the model")
+        return super().forward(input_ids=input_ids, position_ids=position_ids, **rest)
+
+
+def failing(model: Any, forwards: int = 0) -> Any:
+    made: Any = Failing(model.config)
+    made.load_state_dict(model.state_dict())
+    made.forwards = forwards
+    return made.eval()
+
+
+def test_what_a_step_finished_before_it_raised_comes_with_the_next(gpt2: Any, engine_of: Make) -> None:
+    engine = engine_of(failing(gpt2, forwards=6))
+    (request,) = requests_of([9], n=1)
+    # Candidates without room are finished before the step's forward.
+    name = engine.submit(replace(request, n=3, params=SamplingParams(max_tokens=0)))
+    engine.submit(request)
+    with pytest.raises(ValueError, match="a bug in the model"):
+        engine.step()
+    ends = [e for e in engine.step() if isinstance(e, FinishEvent) and e.request_id == name]
+    assert [event.sample.candidate for event in ends] == [0, 1, 2]
+
+
+def test_what_others_have_finished_during_generate_comes_with_the_next_step(
+    gpt2: Any, engine_of: Make
+) -> None:
+    first, second = requests_of([9, 30], n=2, ignore_eos=True)
+    first = replace(first, params=replace(first.params, max_tokens=3))
+    wanted = ids_of(engine_of(gpt2).generate([first, second]))
+    engine = engine_of(gpt2, slots=4)
+    name = engine.submit(first)
+    assert ids_of(engine.generate([second])) == wanted[1:]
+    events = run_on(engine, [name])
+    assert ids_of(finished(events, [name], 2)) == wanted[:1]
+    assert sum(isinstance(event, TokenEvent) for event in events) == 6
+
+
 def test_a_step_that_raises_loses_nothing(gpt2: Any, engine_of: Make) -> None:
-    class Failing(SmallMemory):
-        """Every seventh forward fails by a bug of its own."""
-
-        def forward(self, input_ids: Any = None, position_ids: Any = None, **rest: Any) -> Any:  # type: ignore[override]
-            if self.forwards % 7 == 6:
-                self.forwards += 1
-                raise ValueError("a bug in the model")
-            return super().forward(input_ids=input_ids, position_ids=position_ids, **rest)
-
     requests = requests_of([9, 30, 12, 5], n=3, max_tokens=5)
     # Candidates without room are finished before the step's forward, so the step that fails has something to lose.
     requests += [replace(request, params=SamplingParams(max_tokens=0)) for request in requests]
     wanted = ids_of(engine_of(gpt2).generate(requests))
-    model: Any = Failing(gpt2.config)
-    model.load_state_dict(gpt2.state_dict())
-    engine = engine_of(model.eval(), slots=4)
+    engine = engine_of(failing(gpt2), slots=4)
+    found: list[dict[int, Sample]] = [{} for _ in requests]
     with pytest.raises(ValueError, match="a bug in the model"):
-        engine.generate(requests)
+        engine.generate(requests, finished=found)
+    assert all(wanted[i][c] == sample.token_ids for i, of in enumerate(found) for c, sample in of.items())
+    counts = [len(of) for of in found]
+    assert max(counts[:4]) == 3  # of those that have tokens
+    assert max(counts[4:]) == 3
     assert not engine.busy()
     names = [engine.submit(request) for request in requests]
     assert ids_of(finished(run_on(engine, names, errors=(ValueError,)), names, 3)) == wanted
