@@ -22,10 +22,7 @@ SCORE_LOGITS = 32_000_000
 
 
 def context_length(model: PreTrainedModel) -> int:
-    """Most tokens of a row for which the engine's attention is the model's own. Raises ValueError for unfit models.
-
-    Where layers see a sliding window, the context ends at the window: within it sliding and full attention agree.
-    """
+    """Most tokens of a row for which the engine's attention is the model's own. Raises ValueError for unfit models."""
     config = model.config
     unfit = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if unfit:
@@ -36,11 +33,18 @@ def context_length(model: PreTrainedModel) -> int:
         )
     if "position_ids" not in inspect.signature(model.forward).parameters:
         raise ValueError("the model takes no position_ids; choose a GPT-2 or Llama-like one.")
-    context = getattr(config, "max_position_embeddings", None)
-    if not isinstance(context, int):
+    if (longest := longest_row(config)) is None:
         raise ValueError("config.json names no max_position_embeddings; add the context's length in tokens.")
-    window = getattr(config, "sliding_window", None)
-    return min(context, window) if isinstance(window, int) and window > 0 else context
+    return longest
+
+
+def longest_row(config: Any) -> int | None:
+    """Most tokens of a row, for sampling and training alike; None where config.json sets no limit.
+
+    Where layers see a sliding window, the context ends at the window: within it sliding and full attention agree.
+    """
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
+    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
 
 
 def vocabulary_size(model: Any) -> int:

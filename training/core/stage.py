@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.config import SamplingParams
 from inference.engine.engine import TorchEngine
+from inference.engine.forward import longest_row
 from inference.engine.models import (
     ScalarModel,
     load_policy,
@@ -108,8 +109,8 @@ def check_same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenize
 
 
 def context_of(model: Any) -> int:
-    """Longest sequence the model can read; models without a limit have a very large one."""
-    return int(getattr(model.config, "max_position_embeddings", None) or 1_000_000)
+    """Longest sequence that the model can read and the engine write; models without a limit have a very large one."""
+    return longest_row(model.config) or 1_000_000
 
 
 def vocabulary_of(model: PreTrainedModel) -> int:

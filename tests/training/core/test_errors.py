@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import MistralConfig, MistralForCausalLM
 
 from inference.engine.models import load_policy, load_scalar, save_policy, save_scalar
 from inference.engine.tokenizer import train_tokenizer
@@ -172,6 +173,38 @@ def test_long_prompts_are_dropped_and_counted_and_all_of_them_is_an_error(
     error = error_of(tmp_path / "all", "ppo", data={"train": [long]}, inputs=inputs)
     assert error["code"] == "empty_dataset"
     assert "prompts_too_long: 1" in error["message"]
+
+
+@pytest.fixture(scope="module")
+def near_sighted(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy whose layers see 40 tokens, in a context of 96."""
+    _, tokenizer = load_policy(base)
+    config = MistralConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=96, sliding_window=40, bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("models") / "near"
+    save_policy(MistralForCausalLM(config), tokenizer, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "dropped"),
+    [
+        ("sft", demonstrations(8), {"too_long": 1}),
+        ("dpo", rankings(8), {"answers_too_long": 4, "rankings_too_small": 1}),
+        ("ppo", prompts(5), {"prompts_too_long": 1}),
+    ],
+)
+def test_what_no_layer_sees_whole_is_too_long_in_training_as_in_sampling(
+    kind: str, rows: list[dict[str, Any]], dropped: dict[str, int], near_sighted: Path, reward_model: Path, tmp_path: Path
+) -> None:  # fmt: skip
+    rows = copy.deepcopy(rows)
+    (rows[0].get("messages") or rows[0]["prompt"])[0]["content"] = "word " * 20
+    inputs = {"model": near_sighted} | ({"reward": reward_model} if kind == "ppo" else {})
+    folder = run_it(tmp_path, kind, TEST[kind], data={"train": rows}, inputs=inputs)
+    assert json.loads((folder / "result.json").read_text())["dropped"] == dropped
 
 
 @pytest.mark.parametrize(
