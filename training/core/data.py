@@ -18,6 +18,9 @@ from inference.engine.chat import Message, encode_completion, render_prompt, ren
 from training.core.errors import RunError
 
 Dropped = Counter[str]
+NOT_UTF8 = "Save the file as UTF-8, with whole characters only."
+RATING_LIMIT = 10_000
+"""Of a rating, up and down: scales of ten or a hundred points fit, and Elo; a sum of margins stays far from overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +82,27 @@ def rows_of(folder: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     path = folder / name
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # Bytes: what is no text is to be told by its line.
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             where = f"{name} line {number}"
             try:
-                row = json.loads(line)
-            except ValueError as wrong:
+                row = json.loads(line.decode("utf-8"))
+                # Half a surrogate pair is no character, which only the tokenizer would notice.
+                if b"\\ud" in line.lower():
+                    json.dumps(row, ensure_ascii=False).encode("utf-8")
+            except UnicodeError as wrong:
+                raise bad_row(where, f"is not UTF-8 ({wrong})", NOT_UTF8) from wrong
+            except (ValueError, RecursionError) as wrong:
                 raise bad_row(where, f"is not JSON ({wrong})") from wrong
             if not isinstance(row, dict) or not isinstance(row.get("id"), str | int):
                 raise bad_row(where, "is not an object with an id")
             yield where, row
 
 
-def bad_row(where: str, what: str) -> RunError:
-    return RunError("bad_dataset", f"{where} {what}.", "Export the dataset again.")
+def bad_row(where: str, what: str, remedy: str = "Export the dataset again.") -> RunError:
+    return RunError("bad_dataset", f"{where} {what}.", remedy)
 
 
 def messages_of(row: dict[str, Any], name: str, where: str) -> list[Message]:
@@ -241,9 +249,17 @@ def _rating(row: dict[str, Any], response: str, where: str) -> float | None:
     if not isinstance(ratings, dict):
         raise bad_row(where, "has ratings that are not {response id: number}")
     rating = ratings.get(response)
-    if rating is not None and (isinstance(rating, bool) or not isinstance(rating, int | float)):
+    if rating is None:
+        return None
+    if isinstance(rating, bool) or not isinstance(rating, int | float):
         raise bad_row(where, "has a rating that is not a number")
-    return None if rating is None else float(rating)
+    if not -RATING_LIMIT <= rating <= RATING_LIMIT:  # NaN is not either
+        raise bad_row(
+            where,
+            f"has under ratings[{response!r}] {rating!r:.24}, which is out of range",
+            f"Give ratings from {-RATING_LIMIT} to {RATING_LIMIT}, or none where the labeler gave none.",
+        )
+    return float(rating)
 
 
 def _answer_ids(tokenizer: PreTrainedTokenizerBase, response: Any, vocabulary: int, where: str) -> list[int]:
@@ -278,6 +294,16 @@ def read_prompts(
             continue
         found.append(Prompt(str(row["id"]), messages, ids))
     return found
+
+
+def require_weight(rankings: list[Ranking], name: str) -> None:
+    """RunError where every ranking has weight 0: the model would be published as it came."""
+    if not any(ranking.weight for ranking in rankings):
+        raise bad_row(
+            name,
+            "gives every ranking the weight 0",
+            "Give those to learn from a weight above 0, or none at all.",
+        )
 
 
 def add_dropped(counts: Dropped, more: Dropped, of: str) -> None:

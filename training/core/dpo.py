@@ -24,7 +24,7 @@ from inference.engine.models import disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.config import DPOConfig
-from training.core.data import Dropped, Prompt, add_dropped, require_some
+from training.core.data import Dropped, Prompt, add_dropped, require_some, require_weight
 from training.core.loop import (
     Numbers,
     autocast,
@@ -80,6 +80,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
     known = answers_in(train)
     valid = read_preferences(data, "valid.jsonl", tokenizer, limit, vocabulary, dropped_valid, first=known)
     require_some(train, "rankings with a preference", dropped)
+    require_weight([one.ranking for one in train], "train.jsonl")
     add_dropped(dropped, dropped_valid, "valid")
     checkpoint_activations(cfg, policy)
     cache = ReferenceLogprobs(known + answers_in(valid)).to(device)

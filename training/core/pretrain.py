@@ -28,7 +28,16 @@ from inference.engine.tokenizer import train_tokenizer
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.config import PretrainConfig
-from training.core.data import Dropped, Prompt, messages_of, prompt_ids, require_some, rows_of
+from training.core.data import (
+    NOT_UTF8,
+    Dropped,
+    Prompt,
+    bad_row,
+    messages_of,
+    prompt_ids,
+    require_some,
+    rows_of,
+)
 from training.core.errors import RunError
 from training.core.language import nll_at, padded, places_before
 from training.core.loop import (
@@ -155,12 +164,20 @@ def read_documents(folder: Path, share: float, seed: int) -> tuple[list[Document
 
 def _documents(folder: Path) -> Iterator[tuple[str, Document]]:
     for path in sorted(folder.glob("*.txt")):
-        for text in path.read_text(encoding="utf-8").split(f"\n{SEPARATOR}\n"):
+        for text in _text_of(path).split(f"\n{SEPARATOR}\n"):
             if text := text.removeprefix(f"{SEPARATOR}\n").removesuffix(f"\n{SEPARATOR}").strip("\n"):
                 yield path.name, text
     for name in ("train.jsonl", "valid.jsonl"):
         for where, row in rows_of(folder, name):
             yield name, messages_of(row, "messages", where)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as wrong:
+        line = 1 + wrong.object.count(b"\n", 0, wrong.start)
+        raise bad_row(f"{path.name} line {line}", f"is not UTF-8 ({wrong.reason})", NOT_UTF8) from wrong
 
 
 def _plain(documents: list[Document]) -> Iterator[str]:

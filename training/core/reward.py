@@ -24,7 +24,7 @@ from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.config import RewardConfig
-from training.core.data import Dropped, Ranking, add_dropped, read_rankings, require_some
+from training.core.data import Dropped, Ranking, add_dropped, read_rankings, require_some, require_weight
 from training.core.loop import (
     Numbers,
     check_finite,
@@ -153,6 +153,7 @@ def read_data(
             beside, "valid.jsonl", tokenizer, limit, vocabulary, dropped_others, ties=cfg.ties
         )
     require_some(train, "rankings with a preference", dropped)
+    require_weight(train, "train.jsonl")
     add_dropped(dropped, dropped_valid, "valid")
     add_dropped(dropped, dropped_others, "heldout_labelers")
     check_hold_out(train, others)

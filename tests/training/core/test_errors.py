@@ -222,6 +222,38 @@ def test_a_malformed_row_is_named_by_file_and_line(
     assert "train.jsonl line 3" in error["message"]
 
 
+@pytest.mark.parametrize("row", [b'{"id": "1", "messages": "\xff"}', b'{"id": "1", "messages": "\\uD800"}'])
+def test_a_row_that_is_no_text_is_named_by_file_and_line(
+    row: bytes, base: Path, tmp_path: Path, forks: Forks
+) -> None:
+    path = make_run(tmp_path, "sft", TEST["sft"], data={"train": demonstrations(2)}, inputs={"model": base})
+    with (tmp_path / "inputs/dataset/train.jsonl").open("ab") as file:
+        file.write(row + b"\n")
+    error = told(tmp_path, forks.run("sft", path))
+    assert error["code"] == "bad_dataset"
+    assert "train.jsonl line 3 is not UTF-8" in error["message"]
+    assert "UTF-8" in error["remedy"]
+
+
+def test_a_text_that_is_not_utf8_is_named_by_file_and_line(tmp_path: Path, forks: Forks) -> None:
+    path = STAGES["pretrain"].write(tmp_path, {}, {})
+    (tmp_path / "inputs/dataset/text.txt").write_bytes("one\ntwo\nna\u00efve\n".encode("latin-1"))
+    error = told(tmp_path, forks.run("pretrain", path))
+    assert error["code"] == "bad_dataset"
+    assert "text.txt line 3 is not UTF-8" in error["message"]
+
+
+@pytest.mark.parametrize("kind", ["reward", "dpo"])
+def test_rankings_of_no_weight_at_all_teach_nothing(
+    kind: str, base: Path, tmp_path: Path, error_of: Error
+) -> None:
+    rows = [row | {"weight": 0} for row in rankings(4)]
+    error = error_of(tmp_path, kind, data={"train": rows}, inputs={"model": base})
+    assert error["code"] == "bad_dataset"
+    assert "train.jsonl" in error["message"]
+    assert "weight" in error["remedy"]
+
+
 def test_token_ids_outside_the_vocabulary(base: Path, tmp_path: Path, error_of: Error) -> None:
     rows = rankings(2)
     rows[1]["responses"][0]["token_ids"] = [5, 99_999]

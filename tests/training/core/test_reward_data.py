@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,16 @@ def test_centring_costs_what_scores_are_off_zero(base: Path, tmp_path: Path) -> 
 def test_ratings_that_are_no_numbers_are_refused(base: Path, tmp_path: Path, ratings: Any) -> None:
     with pytest.raises(RunError, match=r"train\.jsonl line 1 has (a rating|ratings)"):
         read(base, tmp_path, [rankings(1)[0] | {"ratings": ratings}])
+
+
+@pytest.mark.parametrize("rating", [math.inf, -math.inf, math.nan, 1e300, 10**400, -10_001])
+def test_ratings_out_of_range_are_refused_by_name_and_with_the_range(
+    base: Path, tmp_path: Path, rating: float
+) -> None:
+    with pytest.raises(RunError, match=r"train\.jsonl line 1 has under ratings\['r2'\]") as refused:
+        read(base, tmp_path, [rankings(1)[0] | {"ratings": {"r2": rating}}])
+    assert refused.value.code == "bad_dataset"
+    assert "from -10000 to 10000" in refused.value.remedy
 
 
 # --- splits and foreign prompts -----------------------------------------------------------------------------------------
