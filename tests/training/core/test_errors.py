@@ -21,7 +21,7 @@ from inference.engine.tokenizer import train_tokenizer
 from tests.training.core.conftest import run_it, told
 from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_run, prompts, rankings, write_rows
-from tests.training.core.stages import STAGES
+from tests.training.core.stages import STAGES, WRITERS
 from training.core.config import PRESETS
 
 ROOT = Path(__file__).parents[3]
@@ -276,9 +276,21 @@ def test_models_of_different_tokenizers(
         assert role in error["message"]
 
 
-def test_a_tokenizer_larger_than_its_models_embedding(
-    base: Path, tmp_path: Path, error_of: Error
+@pytest.mark.parametrize("name", ["sft with text, chosen by reward", "best_of_n", "score"])
+def test_a_reward_model_of_another_tokenizer(
+    name: str, models: dict[str, Path], tmp_path: Path, forks: Forks
 ) -> None:
+    """It would read other words than were written, and every score would be a number all the same."""
+    reward, _ = load_scalar(models["reward"])
+    save_scalar(reward, train_tokenizer(["quite other words, these zebras"], 300), tmp_path / "other")
+    stage = {**STAGES, **WRITERS}[name]
+    inputs = {"model": models["model"], "reference": models["model"], "reward": tmp_path / "other"}
+    error = told(tmp_path / "run", forks.run(stage.kind, stage.write(tmp_path / "run", inputs, {})))
+    assert error["code"] == "tokenizer_mismatch"
+    assert "the reward model" in error["message"]
+
+
+def test_a_tokenizer_larger_than_its_models_embedding(base: Path, tmp_path: Path, error_of: Error) -> None:
     model, _ = load_policy(base)
     larger = train_tokenizer((f"some zebra {n} of {n * n}" for n in range(2000)), 600)
     save_policy(model, larger, tmp_path / "models" / "base")
