@@ -37,15 +37,13 @@ class TextStream:
         self._from, self._known = self._known, len(self._ids)
         return self._add(fresh, may_stop=may_stop)
 
-    def finish(self) -> str:
-        """Give up waiting for the rest of a character, and return the text not taken yet."""
-        self.text += self._fresh()
-        self._known = len(self._ids)
-        rest, self._taken = self.text[self._taken :], len(self.text)
-        return rest
+    def finish(self, *, may_stop: bool = True) -> bool:
+        """Give up waiting for the rest of a character: what came before it may still complete a stop string, as in `push`."""
+        fresh, self._known = self._fresh(), len(self._ids)
+        return self._add(fresh, may_stop=may_stop)
 
     def close(self) -> str:
-        """After a stop string: what was not taken of the text before it."""
+        """At the end: the text not taken yet."""
         rest, self._taken = self.text[self._taken :], len(self.text)
         return rest
 

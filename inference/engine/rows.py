@@ -107,16 +107,17 @@ class Row:
         self.logprobs.append(logprob)
         if self.adjustment is not None:
             self.adjustment.took(token)
-        if token in self._ends and len(self.ids) >= self.params.min_tokens:
-            self.finish_reason = "stop"
-            return self.stream.finish() if self.stream else ""
-        if self.stream and self.stream.push(token, may_stop=len(self.ids) >= self.params.min_tokens):
-            self.finish_reason = "stop"
-            return self.stream.close()
-        if len(self.ids) >= self.job.limit:
-            self.finish_reason = "length"
-            return self.stream.finish() if self.stream else ""
-        return self.stream.take() if self.stream else ""
+        may_stop = len(self.ids) >= self.params.min_tokens
+        ended = may_stop and token in self._ends
+        full = len(self.ids) >= self.job.limit
+        stream = self.stream
+        found = stream is not None and not ended and stream.push(token, may_stop=may_stop)
+        if stream is not None and not found and (ended or full):
+            found = stream.finish(may_stop=may_stop)
+        self.finish_reason = "stop" if ended or found else "length" if full else ""
+        if stream is None:
+            return ""
+        return stream.close() if self.finish_reason else stream.take()
 
     def sample(self) -> Sample:
         """The finished candidate."""

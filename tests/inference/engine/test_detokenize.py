@@ -1,12 +1,18 @@
 """Text as it comes: whole characters, no piece of a stop string, and in sum the text that a plain decode gives."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inference.engine.chat import decode, encode_text
+from inference.engine.chat import SPECIAL_TOKENS, decode, encode_text
+from inference.engine.config import SamplingParams
 from inference.engine.detokenize import TextStream
+from inference.engine.engine import TorchEngine
+from inference.engine.models import load_policy
+from inference.engine.requests import SampleRequest
 
+STARTER = Path(__file__).parents[3] / "inference" / "starter"
 TEXT = "Hello 你好, 🐶🐱 world — naïve\n\nUser: end"
 
 
@@ -16,7 +22,8 @@ def stream_all(stream: TextStream, ids: list[int]) -> tuple[list[str], bool]:
         if stream.push(token):
             return [*pieces, stream.close()], True
         pieces.append(stream.take())
-    return [*pieces, stream.finish()], False
+    stopped = stream.finish()
+    return [*pieces, stream.close()], stopped
 
 
 def test_pieces_make_up_the_text_and_never_split_a_character(tokenizer: Any) -> None:
@@ -68,6 +75,56 @@ def test_half_a_character_at_the_end_is_shown_as_broken(tokenizer: Any) -> None:
     pieces, _ = stream_all(TextStream(tokenizer), ids)
     assert "".join(pieces) == decode(tokenizer, ids)
     assert pieces[-1].endswith("\ufffd")
+
+
+@pytest.fixture(scope="module")
+def starter() -> tuple[Any, Any]:
+    """The shipped model and its tokenizer."""
+    return load_policy(STARTER)
+
+
+def straddling(tokenizer: Any) -> dict[int, str]:
+    """Tokens that hold whole characters and then the first bytes of another: id -> the whole ones."""
+    texts = {token: decode(tokenizer, [token]) for token in range(len(SPECIAL_TOKENS), len(tokenizer))}
+    return {
+        token: text.rstrip("\ufffd")
+        for token, text in texts.items()
+        if text.endswith("\ufffd") and text[0] != "\ufffd"
+    }
+
+
+def test_a_stop_string_before_half_a_character_is_found_where_the_answer_ends(
+    starter: tuple[Any, Any],
+) -> None:
+    _, tokenizer = starter
+    found = straddling(tokenizer)
+    assert len(found) > 10
+    before = encode_text(tokenizer, "ok")
+    for token, stop in found.items():
+        pieces, stopped = stream_all(TextStream(tokenizer, [stop]), [*before, token])
+        assert stopped
+        assert "".join(pieces) == "ok"
+        stream = TextStream(tokenizer, [stop])
+        stream.push(token)
+        assert not stream.finish(may_stop=False)
+        assert stream.text == decode(tokenizer, [token])
+
+
+@pytest.mark.parametrize("max_tokens", [1, 4], ids=["by length", "by EOS"])
+def test_no_answer_shows_the_stop_that_half_a_character_follows(
+    starter: tuple[Any, Any], max_tokens: int
+) -> None:
+    model, tokenizer = starter
+    token, stop = next(iter(straddling(tokenizer).items()))
+    eos = tokenizer.eos_token_id
+    # EOS is wanted most, and may not come first.
+    params = SamplingParams(
+        max_tokens=max_tokens, min_tokens=1, temperature=0, logit_bias={eos: 100, token: 70}, stop=(stop,)
+    )
+    prompt = tuple(encode_text(tokenizer, "ok"))
+    ((sample,),) = TorchEngine(model, tokenizer).generate([SampleRequest(prompt_ids=prompt, params=params)])
+    assert sample.token_ids == (token, eos)[:max_tokens]
+    assert (sample.text, sample.finish_reason) == ("", "stop")
 
 
 def test_special_tokens_leave_no_text(tokenizer: Any) -> None:
