@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
@@ -24,7 +25,7 @@ from transformers import (
 from transformers.activations import GELUTanh, NewGELUActivation
 
 from inference.engine.chat import ensure_pad
-from inference.engine.folder import check_version_folder, check_vocabulary
+from inference.engine.folder import UnsafeModelFolder, check_version_folder, check_vocabulary
 from inference.engine.random_policy import random_policy
 
 __all__ = [
@@ -76,7 +77,7 @@ def load_policy(
     """
     check_version_folder(path)
     tokenizer = load_tokenizer(path)
-    model: Any = AutoModelForCausalLM.from_pretrained(str(path), **_load_options(dtype))
+    model = _load(AutoModelForCausalLM, path, dtype, "save the whole model again with save_pretrained")
     _fit_embedding(model, tokenizer)
     model.config.pad_token_id = tokenizer.pad_token_id
     return fuse_gelu(model).to(device).eval(), tokenizer
@@ -135,7 +136,7 @@ class ScalarModel(nn.Module):
     def from_policy(cls, path: str | Path, *, seed: int = 0, dtype: torch.dtype | None = None) -> Self:
         """The policy's trunk under a fresh head with weights N(0, 1/(D+1)) (Stiennon et al. 2009.01325, p. 11)."""
         check_version_folder(path)
-        backbone = AutoModel.from_pretrained(str(path), **_load_options(dtype))
+        backbone = _load(AutoModel, path, dtype, "save the whole model again with save_pretrained")
         tokenizer = load_tokenizer(path)
         _fit_embedding(backbone, tokenizer)
         backbone.config.pad_token_id = tokenizer.pad_token_id
@@ -181,9 +182,7 @@ def load_scalar(
 ) -> tuple[ScalarModel, PreTrainedTokenizerBase]:
     """The model that `save_scalar` wrote, in eval mode, with its tokenizer; any one-label classifier folder will do."""
     check_version_folder(path)
-    classifier, report = AutoModelForSequenceClassification.from_pretrained(
-        str(path), output_loading_info=True, **_load_options(dtype)
-    )
+    classifier = _load(AutoModelForSequenceClassification, path, dtype, "give a reward model's folder")
     score: object = getattr(classifier, "score", None)
     if (
         not isinstance(score, nn.Linear)
@@ -192,11 +191,6 @@ def load_scalar(
     ):
         raise ValueError(
             f"{Path(path).name}: no one-number score head without bias; give a reward model's folder."
-        )
-    if report["missing_keys"]:
-        # transformers would fill them with random numbers and only log it: a policy's folder would pass for a reward model.
-        raise ValueError(
-            f"{Path(path).name}: weights are missing: {sorted(report['missing_keys'])[:3]}; give a reward model's folder."
         )
     backbone = getattr(classifier, classifier.base_model_prefix)
     tokenizer = load_tokenizer(path)
@@ -223,14 +217,28 @@ def save_scalar(model: ScalarModel, tokenizer: PreTrainedTokenizerBase, path: st
     tokenizer.save_pretrained(str(path))
 
 
-def _load_options(dtype: torch.dtype | None) -> dict[str, Any]:
-    return {
-        "dtype": dtype or torch.float32,
-        "local_files_only": True,
-        "trust_remote_code": False,
-        "use_safetensors": True,
-        "attn_implementation": "sdpa",
-    }
+def _load(kind: Any, path: str | Path, dtype: torch.dtype | None, remedy: str) -> Any:
+    """`kind`'s model with every weight from the folder. UnsafeModelFolder where some are missing, damaged or of another shape.
+
+    transformers would fill the missing ones with random numbers and only log it: a policy would pass for a reward model.
+    """
+    name = Path(path).name
+    try:
+        model, report = kind.from_pretrained(
+            str(path), output_loading_info=True, ignore_mismatched_sizes=True, dtype=dtype or torch.float32,
+            local_files_only=True, trust_remote_code=False, use_safetensors=True, attn_implementation="sdpa",
+        )  # fmt: skip
+    except SafetensorError as error:
+        raise UnsafeModelFolder(
+            f"{name}: damaged weights ({error}); copy or save the model again."
+        ) from error
+    if wrong := report["mismatched_keys"]:
+        raise UnsafeModelFolder(
+            f"{name}: weights that do not fit config.json: {sorted(map(str, wrong))[:3]}; {remedy}."
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise UnsafeModelFolder(f"{name}: weights are missing: {missing[:3]}; {remedy}.")
+    return model
 
 
 def _width(backbone: PreTrainedModel) -> int:

@@ -324,6 +324,43 @@ def ask_for_code(name: str) -> Callable[[Path], None]:
     return add
 
 
+def cut_in_half(folder: Path) -> None:
+    """As a copy that was broken off leaves them."""
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+
+
+def ask_for_more(field: str) -> Callable[[Path], None]:
+    """A config that wants more weights than there are, by number or by size."""
+
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config[field] *= 2
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (cut_in_half, "damaged weights"), (ask_for_more("n_layer"), "weights are missing"),
+        (ask_for_more("n_embd"), "do not fit config.json"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("role", ["model", "reward"])
+def test_a_model_folder_without_its_whole_weights_is_not_loaded(
+    spoil: Callable[[Path], None], word: str, role: str, models: dict[str, Path], tmp_path: Path, forks: Forks
+) -> None:
+    broken = shutil.copytree(models[role], tmp_path / "broken")
+    spoil(broken)
+    path = STAGES["ppo"].write(tmp_path / "run", {**models, role: broken}, {})
+    error = told(path.parent, forks.run("ppo", path))
+    assert error["code"] == "bad_model"
+    assert word in error["message"]
+    assert role in error["message"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [
