@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+LEAST_TEMPERATURE = 1e-6
+"""Above 0. Logits divided by less may leave float32, and no draw tells them from the most likely token's anyway."""
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARACTERS = 256
 MAX_LOGIT_BIAS = 1024
@@ -26,7 +28,7 @@ class SamplingParams:
     """Most tokens to write, EOS included. Tokens, 0 to 131072; the model's context may end a completion earlier."""
 
     temperature: float = 1.0
-    """Divides the logits. 0 to 2; 0 takes the most likely token (lowest id on a tie). Source: OpenAI API."""
+    """Divides the logits. 0 or 0.000001 to 2; 0 takes the most likely token (lowest id on a tie). Source: OpenAI API."""
 
     top_k: int = 0
     """Keep the k most likely tokens. Tokens, 0 to 1048576; 0 keeps all. Unlike `generate()`, which silently uses 50."""
@@ -68,6 +70,11 @@ class SamplingParams:
         _check_whole(self, "top_k", 0, 1 << 20)
         _check_whole(self, "min_tokens", 0, self.max_tokens)
         _check_number(self, "temperature", 0.0, 2.0)
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            raise ValueError(
+                f"temperature={self.temperature!r} is too small to divide by; send 0, which takes the most likely token, "
+                f"or at least {LEAST_TEMPERATURE:g}."
+            )
         _check_number(self, "top_p", 0.0, 1.0)
         _check_number(self, "min_p", 0.0, 1.0)
         _check_number(self, "frequency_penalty", -2.0, 2.0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.engine.config import SamplingParams
+from inference.engine.config import LEAST_TEMPERATURE, SamplingParams
 from inference.engine.sampling import TOP_P_LOOK, Adjustment, Plan, Uniforms, draw, truncate
 
 
@@ -106,6 +106,16 @@ def test_each_token_owns_its_part_of_the_unit_interval() -> None:
         (1 - 2**-53, 3),
     ):
         assert draw_tokens(logits, [params()], [u]) == [token]
+
+
+def test_the_least_temperature_is_as_good_as_none() -> None:
+    """Logits as large as a broken model's: the most likely token, never one that infinity minus infinity points at."""
+    logits = torch.randn(8, 300, generator=torch.Generator().manual_seed(0)) * 1e4
+    least = params(temperature=LEAST_TEMPERATURE)
+    tokens, logprobs, sound = draw(logits, Plan([least] * 8, logits.device), [None] * 8, [0.0, 0.999] * 4)
+    assert tokens == logits.argmax(-1).tolist()
+    assert all(math.isfinite(logprob) for logprob in logprobs)
+    assert all(sound)
 
 
 def test_a_token_without_probability_is_never_drawn() -> None:
