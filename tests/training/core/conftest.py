@@ -14,7 +14,10 @@ from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_model, make_run, rankings
 from tests.training.core.stages import LOOKS, STAGES
 from training.core.__main__ import main
+from training.core.config import PRESETS
 from training.core.run_folder import PUBLISHED
+
+Error = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -62,6 +65,17 @@ def forks() -> Iterator[Forks]:
     server = Forks()
     yield server
     server.close()
+
+
+@pytest.fixture
+def error_of(forks: Forks) -> Error:
+    """`error_of(folder, kind, config, data=..., inputs=...)` runs and returns error.json."""
+
+    def run(folder: Path, kind: str, config: dict[str, Any] | None = None, **options: Any) -> dict[str, str]:
+        path = make_run(folder, kind, PRESETS["test"][kind] if config is None else config, **options)
+        return told(folder, forks.run(kind, path))
+
+    return run
 
 
 @pytest.fixture(scope="session")
