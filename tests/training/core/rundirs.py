@@ -7,7 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from inference.engine.models import random_policy
+import torch
+from torch import nn
+
+from inference.engine.models import load_policy, random_policy, save_policy
 from training.core.run_folder import Run, read_run
 
 FRUIT = ("apple", "pear", "plum", "fig", "lemon", "grape")
@@ -64,6 +67,22 @@ def make_model(path: Path, **shape: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     random_policy(path, **{"layers": 1, "width": 32, "heads": 2, "context": 96, **shape})
     return path
+
+
+def moved_model(path: Path, folder: Path) -> Path:
+    """A policy that has learned something else since: the same tokenizer, other weights."""
+    model, tokenizer = load_policy(path)
+    move(model, by=0.02)
+    save_policy(model, tokenizer, folder)
+    return folder
+
+
+def move(model: nn.Module, *, by: float, seed: int = 0) -> None:
+    """Add noise of that deviation to every weight."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(by * torch.randn(weight.shape, generator=generator))
 
 
 def make_run(

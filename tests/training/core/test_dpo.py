@@ -1,22 +1,20 @@
-"""The DPO stage: what it computes, what it caches, what it refuses, and that it goes on bit for bit after a death."""
+"""The DPO stage: what it computes, what it caches, what it refuses."""
 
 from __future__ import annotations
 
 import json
 import math
-import signal
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from inference.engine.models import load_policy, random_policy
-from tests.training.core.attempts import run_differences
 from tests.training.core.conftest import run_it
-from tests.training.core.faults import Fault
-from tests.training.core.forks import Forks
-from tests.training.core.rundirs import load_run, make_run, rankings
+from tests.training.core.rundirs import load_run, make_run, move, moved_model, rankings
 from training.core import dpo
 from training.core.__main__ import main
 from training.core.checkpoint import TrainingState, own_tensors
@@ -93,10 +91,7 @@ class Desk:
         self.rows: list[Preference] = read_preferences(
             run.input("dataset"), "train.jsonl", tokenizer, 128, vocabulary_of(self.policy), Dropped()
         )
-        with torch.no_grad():
-            torch.manual_seed(0)
-            for tensor in own_tensors(self.policy).values():
-                tensor.add_(torch.randn_like(tensor), alpha=0.02)
+        move(self.policy, by=0.02)
         self.cache = ReferenceLogprobs(answers_in(self.rows))
         dpo.fill(self.cache, self.reference, self.rows, [], self.cfg, 0)
 
@@ -168,15 +163,34 @@ def test_a_ranking_seen_twice_in_a_batch_weighs_as_one_of_weight_two(base: Path,
     )
 
 
+def plain_logps(model: PreTrainedModel, row: Preference) -> list[float]:
+    found = []
+    for answer in row.ranking.answers:
+        with torch.no_grad():
+            whole = model(input_ids=torch.tensor([answer])).logits[0].double().log_softmax(-1)
+        found.append(sum(float(whole[t - 1, answer[t]]) for t in range(row.prompt_tokens, len(answer))))
+    return found
+
+
 def test_only_the_answer_counts_and_its_end_too(base: Path, tmp_path: Path) -> None:
     desk = Desk(base, tmp_path)
     (row,) = desk.rows[:1]
     with torch.no_grad():
-        found = dpo.answer_logps(desk.policy, [row], desk.cfg)
-        for logp, answer in zip(found, row.ranking.answers, strict=True):
-            whole = desk.policy(input_ids=torch.tensor([answer])).logits[0].double().log_softmax(-1)
-            own = sum(float(whole[t - 1, answer[t]]) for t in range(row.prompt_tokens, len(answer)))
-            assert float(logp) == pytest.approx(own, abs=1e-4)
+        found = dpo.answer_logps(desk.policy, [row], desk.cfg).tolist()
+    assert found == pytest.approx(plain_logps(desk.policy, row), abs=1e-4)
+
+
+def test_the_reference_is_the_one_that_the_run_names(base: Path, tmp_path: Path) -> None:
+    """In later rounds that is the chain's SFT and not the policy's start: the cache, and the distance before any step."""
+    inputs = {"model": base, "reference": moved_model(base, tmp_path / "reference")}
+    run_it(tmp_path / "run", "dpo", TEST, data=data_of(4, 0), inputs=inputs)
+    cache = load_file(tmp_path / "run" / "step-1" / "tensors.safetensors")["module/reference_logprobs/logp"]
+    reference, tokenizer = load_policy(inputs["reference"])
+    data = tmp_path / "run" / "inputs" / "dataset"
+    rows = read_preferences(data, "train.jsonl", tokenizer, 128, vocabulary_of(reference), Dropped())
+    expected = [logp for row in rows for logp in plain_logps(reference, row)]
+    assert cache.tolist() == pytest.approx(expected, abs=1e-4)
+    assert abs(read_rows(tmp_path / "run" / "metrics.jsonl")[0]["dpo/kl"]) > 0.1
 
 
 def test_token_ids_are_taken_as_they_were_sampled(base: Path, tmp_path: Path) -> None:
@@ -189,26 +203,6 @@ def test_token_ids_are_taken_as_they_were_sampled(base: Path, tmp_path: Path) ->
         run.input("dataset"), "train.jsonl", tokenizer, 128, vocabulary_of(policy), Dropped()
     )
     assert read[0].ranking.answers[0][read[0].prompt_tokens :] == odd
-
-
-# --- dying and going on ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "config", [{}, {"loss": "plackett_luce", "length_normalize": True}], ids=["pairs", "plackett-luce"]
-)
-def test_a_resumed_run_equals_one_that_never_stopped(
-    config: dict[str, Any], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Forks
-) -> None:
-    config = {**TEST, "epochs": 2, "warmup_steps": 2, "save_every": 2, "sample_every": 2, **config}
-    options: dict[str, Any] = {"data": data_of(), "inputs": {"model": base}}
-    whole = run_it(tmp_path / "whole", "dpo", config, **options)
-    path = make_run(tmp_path / "broken", "dpo", config, **options)
-    assert forks.run("dpo", path, Fault("row", 5, when="after")) == -signal.SIGKILL
-    with monkeypatch.context() as patch:
-        patch.setattr(dpo, "fill", lambda *_: pytest.fail("the reference was read again"))
-        run_it(tmp_path / "broken", "dpo", config, **options, resume_from="step-4")
-    assert run_differences(whole, tmp_path / "broken") == []
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from transformers import PreTrainedModel
 
 from inference.engine.models import load_policy, load_scalar, save_policy
 from tests.training.core.conftest import run_it
-from tests.training.core.rundirs import load_run, prompts
+from tests.training.core.enumerable import PROMPTS, T, V, prompt_rows, write_model
+from tests.training.core.rundirs import load_run, moved_model, prompts
 from training.core.config import PRESETS
+from training.core.data import Prompt
 from training.core.metrics import METRICS
 from training.core.policy import load_actors, move_average
 from training.core.ppo import PPO, train_ppo
 from training.core.report import read_rows
+from training.core.rloo import train_rloo
 
 TEST = PRESETS["test"]["ppo"]
 
@@ -142,6 +148,69 @@ def test_the_average_is_what_is_published_and_the_last_policy_lies_beside(
     assert roles == ["ema", "policy"]
 
 
+def test_the_rates_warm_up_each_to_its_own_peak(base: Path, reward_model: Path, tmp_path: Path) -> None:
+    """InstructGPT C.4: from a tenth of the peak. What is told, and what the optimizer had in its groups at each step."""
+    config: dict[str, Any] = {"lr": 1e-4, "value_lr": 3e-4, "warmup_steps": 2, "save_every": 1}
+    rows = run_ppo(tmp_path, base, reward_model, **config, keep_checkpoints=10)
+    factors = [0.1, 0.55, 1.0, 1.0]
+    assert [row["ppo/lr"] for row in rows] == pytest.approx([1e-4 * factor for factor in factors])
+    for step, factor in enumerate(factors, 1):
+        groups = json.loads((tmp_path / f"step-{step}" / "state.json").read_text())["groups"]
+        # Matrices and vectors of the policy, then those of the value network.
+        rates = [1e-4 * factor] * 2 + [3e-4 * factor] * 2
+        assert [group["lr"] for group in groups] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("kind", ["ppo", "rloo"])
+def test_the_distance_is_from_the_reference_that_the_run_names(kind: str, base: Path, tmp_path: Path) -> None:
+    """In later rounds that is the chain's SFT and not the policy's start. Log-ratios by plain forward passes of both."""
+    answered: list[tuple[list[int], list[int]]] = []
+
+    def reward(asked: Sequence[Prompt], answers: Sequence[Sequence[int]]) -> list[float]:
+        answered.extend((one.ids, list(answer)) for one, answer in zip(asked, answers, strict=True))
+        return [0.0] * len(answers)
+
+    inputs = {"model": base, "reference": moved_model(base, tmp_path / "reference")}
+    config = {**PRESETS["test"][kind], "iterations": 1, "sample_every": 100}
+    run = load_run(tmp_path / "run", kind, config, data={"train": prompts(5)}, inputs=inputs)
+    {"ppo": train_ppo, "rloo": train_rloo}[kind](run, reward)
+    (row,) = read_rows(tmp_path / "run" / "metrics.jsonl")
+    policy, reference = (load_policy(folder)[0] for folder in inputs.values())
+    drawn = answered[: config["episodes"]]
+    ratios = [answer_logp(policy, *one) - answer_logp(reference, *one) for one in drawn]
+    assert row[f"{kind}/kl"] == pytest.approx(sum(ratios) / len(ratios), rel=1e-3)
+    assert abs(row[f"{kind}/kl"]) > 0.05
+
+
+def answer_logp(model: PreTrainedModel, prompt: list[int], answer: list[int]) -> float:
+    with torch.no_grad():
+        logp = model(input_ids=torch.tensor([prompt + answer])).logits[0].double().log_softmax(-1)
+    return sum(float(logp[len(prompt) - 1 + t, token]) for t, token in enumerate(answer))
+
+
+def test_values_of_a_trained_reward_model_foretell_returns_from_the_start(tmp_path: Path) -> None:
+    """Spec row 46. Odd tokens are liked: what an answer has of them so far is what its end will say, and 0 on average."""
+    rng, rows = random.Random(0), []
+    for n in range(400):
+        answers = [rng.choices(range(V), k=rng.randint(1, T)) for _ in range(6)]
+        likes = [sum(1 if token % 2 else -1 for token in answer) for answer in answers]
+        rows.append({
+            **prompt_rows()[n % len(PROMPTS)], "id": str(n), "ranks": {str(k): -like for k, like in enumerate(likes)},
+            "responses": [{"id": str(k), "content": "", "token_ids": answer} for k, answer in enumerate(answers)],
+        })  # fmt: skip
+    write_model(tmp_path / "model")
+    inputs = {"model": tmp_path / "model"}
+    config = {"lr": 3e-3, "batch_size": 8, "normalize": "samples", "normalize_tokens": T}
+    run_it(tmp_path / "reward", "reward", config, data={"train": rows}, inputs=inputs, seed=13)
+    inputs["reward"] = tmp_path / "reward" / "model"
+    config = {"iterations": 1, "max_new_tokens": T, "ignore_eos": True, "no_eos_reward": None}
+    run_it(tmp_path / "ppo", "ppo", config, data={"train": prompt_rows()}, inputs=inputs)
+    (row,) = read_rows(tmp_path / "ppo" / "metrics.jsonl")
+    # With this seed the shift is 0.44, and would be seen.
+    assert abs(row["ppo/value_mean"]) < 0.15
+    assert row["ppo/explained_variance"] > 0.2
+
+
 def test_the_moving_average_of_a_number() -> None:
     average, module = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     with torch.no_grad():
@@ -181,14 +250,19 @@ def test_a_reward_function_is_no_setting_of_a_run(base: Path, tmp_path: Path) ->
     assert result["metrics"]["ppo/score"] == result["metrics"]["ppo/response_tokens"]
 
 
+@pytest.mark.parametrize("autocast_bf16", [False, True])
 def test_first_ratios_are_exact_however_the_minibatch_is_cut(
-    base: Path, reward_model: Path, tmp_path: Path
+    autocast_bf16: bool, base: Path, reward_model: Path, tmp_path: Path
 ) -> None:
-    """Prompts from 7 to 60 tokens in micro-batches of two or three rows: the shapes of scoring are those of learning."""
+    """Prompts from 7 to 60 tokens in micro-batches of two or three rows: the shapes and the numbers' format of scoring
+    are those of learning."""
     rows = [
         {"id": f"p{n}", "prompt": [{"role": "user", "content": "pear " * (1 + 7 * (n % 5))}]}
         for n in range(9)
     ]
     config = {**TEST, "episodes": 16, "minibatches": 3, "micro_batch_tokens": 160, "lr": 1e-3}
-    run_it(tmp_path, "ppo", config, data={"train": rows}, inputs={"model": base, "reward": reward_model})
-    assert [row["ppo/first_ratio_error"] for row in read_rows(tmp_path / "metrics.jsonl")] == [0, 0, 0, 0]
+    inputs = {"model": base, "reward": reward_model}
+    run_it(tmp_path, "ppo", {**config, "autocast_bf16": autocast_bf16}, data={"train": rows}, inputs=inputs)
+    found = read_rows(tmp_path / "metrics.jsonl")
+    assert [row["ppo/first_ratio_error"] for row in found] == [0, 0, 0, 0]
+    assert (found[0]["ppo/kl"], found[0]["ppo/kl_k3"]) == (0, 0)

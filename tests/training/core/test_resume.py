@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -19,8 +20,9 @@ from tests.training.core.attempts import Attempts, checkpoint_differences, rows_
 from tests.training.core.conftest import run_it
 from tests.training.core.faults import Fault
 from tests.training.core.forks import Forks
-from tests.training.core.rundirs import demonstrations, make_run
+from tests.training.core.rundirs import demonstrations, make_run, rankings
 from tests.training.core.stages import LOOKS, STAGES, WRITERS, Stage
+from training.core import dpo
 from training.core.__main__ import main
 from training.core.checkpoint import checkpoints
 from training.core.config import PRESETS
@@ -156,6 +158,23 @@ def test_resumed_by_hand_in_its_own_folder(
         "step-10",
     ]
     assert run_differences(alone("sft with dropout"), tmp_path) == []
+
+
+def test_dpo_goes_on_without_reading_its_reference_again(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache lies in the checkpoint. With the loss that is not among STAGES."""
+    loss = {"loss": "plackett_luce", "length_normalize": True}
+    config = {**PRESETS["test"]["dpo"], "epochs": 2, "save_every": 2, **loss}
+    options: dict[str, Any] = {
+        "data": {"train": rankings(18), "valid": rankings(4)},
+        "inputs": {"model": base},
+    }
+    whole = run_it(tmp_path / "whole", "dpo", config, **options)
+    shutil.copytree(whole, tmp_path / "again", symlinks=True)
+    monkeypatch.setattr(dpo, "fill", lambda *_: pytest.fail("the reference was read again"))
+    again = run_it(tmp_path / "again", "dpo", config, **options, resume_from="step-8")
+    assert run_differences(whole, again) == []
 
 
 def test_started_anew_nothing_of_the_first_try_is_left(base: Path, tmp_path: Path) -> None:
