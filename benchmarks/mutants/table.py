@@ -35,7 +35,8 @@ EXPERIMENTS = {
     "E4": "a reward model reaches the Bayes limit of its labelers",
     "E5": "SFT reaches the entropy of its demonstrators, ends of answers included",
     "E6": "PPO closes the gap to an optimum that is known by enumeration",
-    "E6c": "so do RLOO and DPO",
+    "E6b": "no iteration claims more reward than is possible at its distance",
+    "E6c": "RLOO and DPO close that gap too",
     "E7": "what is learned from was drawn from the very policy that learns",
     "E8": "a resumed run equals one that never stopped, to the bit",
     "E9": "optimizer steps are epochs x minibatches",
@@ -69,6 +70,21 @@ MUTATIONS = (
         Edit(_POLICY_LOSSES, "(rewards_GK.sum(1, keepdim=True) - rewards_GK) / (group - 1)",
              "rewards_GK.mean(1, keepdim=True)"),
         f"{CORE}/test_rloo.py::test_advantages_by_hand",
+    ),
+    _mutation(
+        "PPO: inputs.reference is ignored", "E1",
+        Edit("training/core/policy.py", '"reference" if "reference" in run.inputs else "model"', '"model"'),
+        f"{CORE}/test_ppo.py::test_the_distance_is_from_the_reference_that_the_run_names",
+    ),
+    _mutation(
+        "DPO: inputs.reference is ignored", "E1",
+        Edit("training/core/dpo.py", '"reference" if "reference" in run.inputs else "model"', '"model"'),
+        f"{CORE}/test_dpo.py::test_the_reference_is_the_one_that_the_run_names",
+    ),
+    _mutation(
+        "gradients are not clipped", "E1",
+        Edit("training/core/loop.py", "if cfg.max_grad_norm is not None:", "if False:"),
+        f"{CORE}/test_ppo_layout.py::test_the_length_of_a_gradient_is_limited_network_by_network",
     ),
     _mutation(
         "better and worse exchanged in the reward loss", "E1",
@@ -126,6 +142,11 @@ MUTATIONS = (
         "PPO: mean over the micro-batch's tokens", "E3",
         Edit(_UPDATE, "backward(total / actions)", "backward(total / real.sum())"),
         f"{CORE}/test_ppo_layout.py::test_gradients_do_not_depend_on_the_micro_batch",
+    ),
+    _mutation(
+        "DPO: mean over the micro-batch's rankings", "E3",
+        Edit("training/core/dpo.py", "weights_B).sum() / len(batch)", "weights_B).sum() / len(rows)"),
+        f"{CORE}/test_dpo.py::test_micro_batches_change_nothing",
     ),
     _mutation(
         "advantages of other rows of the micro-batch", "E3",
@@ -186,6 +207,21 @@ MUTATIONS = (
         f"{CORE}/test_ppo_optimum.py::test_reported_reward_and_kl_are_the_enumerated_ones",
     ),
     _mutation(
+        "the distance is told per token", "E6b",
+        Edit("training/core/rollout.py", "* self.mask_BR).sum(1)", "* self.mask_BR).sum(1) / self.mask_BR.sum(1)"),
+        f"{CORE}/test_ppo_optimum.py::test_no_iteration_claims_more_than_is_possible_at_its_distance",
+    ),
+    _mutation(
+        "RLOO: distance costs nothing", "E6c",
+        Edit("training/core/rloo.py", "scored.mask_BR, kl_coef)", "scored.mask_BR, 0.0)"),
+        f"{CORE}/test_ppo_optimum.py::test_rloo_reaches_the_optimum_too",
+    ),
+    _mutation(
+        "DPO: rewards without the reference", "E6c",
+        Edit("training/core/dpo.py", "grid(cache.of(rows))", "torch.zeros_like(logp_BK)"),
+        f"{CORE}/test_dpo_optimum.py::test_at_least_90_percent_of_the_gap_to_the_optimum_is_closed_and_the_kl_is_the_enumerated_one",
+    ),
+    _mutation(
         "DPO: sign of the margin reversed", "E6c",
         Edit("training/core/losses/preference.py", "(rewards_BK.unsqueeze(2) - rewards_BK.unsqueeze(1))",
              "(rewards_BK.unsqueeze(1) - rewards_BK.unsqueeze(2))"),
@@ -210,6 +246,16 @@ MUTATIONS = (
         f"{CORE}/test_ppo.py::test_dropout_of_the_folders_config_reaches_no_log_probability",
     ),
     _mutation(
+        "old log-probabilities without autocast", "E7",
+        Edit("training/core/rollout.py", "enabled=cfg.autocast_bf16", "enabled=False"),
+        f"{CORE}/test_ppo.py::test_first_ratios_are_exact_however_the_minibatch_is_cut",
+    ),
+    _mutation(
+        "rollouts: drawn from the 50 likeliest tokens", "E7",
+        Edit("training/core/rollout.py", "SamplingParams(max_tokens=", "SamplingParams(top_k=50, max_tokens="),
+        f"{CORE}/test_rollouts.py::test_rollouts_follow_the_softmax",
+    ),
+    _mutation(
         "engine: reported log-probabilities after top-k", "E7",
         Edit("inference/engine/sampling.py", "raw_BV.gather(1, tokens_B[:, None]) - log_total_B1",
              "raw_BV.gather(1, tokens_B[:, None]) - raw_top_B1 - raw_weights_BV.sum(-1, keepdim=True).log()"),
@@ -223,9 +269,9 @@ MUTATIONS = (
     _mutation(
         "rollouts: seeds by place in the list", "E7",
         Edit("training/core/rollout.py",
-             "key=key, stream=False)\n        for key, n in wanted.items()",
-             "key=str(at), stream=False)\n        for at, (key, n) in enumerate(wanted.items())"),
-        f"{CORE}/test_ppo_layout.py::test_an_answer_hangs_on_its_prompts_id_and_not_on_its_place",
+             "seed=seed, key=key, stream=False)\n        for key, n in wanted.items()",
+             "seed=seed + at, key=key, stream=False)\n        for at, (key, n) in enumerate(wanted.items())"),
+        f"{CORE}/test_rollouts.py::test_an_answer_hangs_on_its_prompts_id_and_not_on_its_place",
     ),
     # --- candidates that are finished ---
     _mutation(

@@ -125,6 +125,8 @@ def test_every_value_of_the_paper_is_cited_and_these_are_the_paper_s() -> None:
     expected = {
         "lr": 8.05e-6, "value_lr": 9e-6, "episodes": 512, "minibatches": 8, "epochs": 1, "kl_coef": 0.02, "clip": 0.2,
         "gamma": 1.0, "lr_schedule": "constant", "warmup_steps": 10, "ema_decay": 0.992,
+        "lam": 0.95, "value_coef": 0.1, "value_clip": 0.2,  # lm-human-preferences; the paper prints none of them
+        "ptx_ratio": 8,
     }  # fmt: skip
     assert expected.items() <= ppo.items()
     assert ppo["iterations"] * ppo["episodes"] == 256_000

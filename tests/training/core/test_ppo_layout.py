@@ -11,17 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.engine.config import SamplingParams
-from inference.engine.engine import TorchEngine
 from inference.engine.models import ScalarModel, load_policy, load_scalar
-from inference.engine.requests import SampleRequest
 from tests.training.core import oracles
+from tests.training.core.rundirs import move
 from tests.training.core.test_layout import Frozen, assert_close, gradient_of
 from training.core import ppo, rloo
 from training.core.checkpoint import TrainingState
 from training.core.config import PolicyConfig, PPOConfig, RLOOConfig
 from training.core.data import Prompt
-from training.core.loop import in_passes, make_optimizer, micro_batches
+from training.core.loop import in_passes, micro_batches, optimizer_step
+from training.core.policy import new_state
 from training.core.ppo_update import Batch, gradients, learn, minibatches
 from training.core.ptx import Example, Pretraining
 from training.core.rollout import (
@@ -32,7 +31,6 @@ from training.core.rollout import (
     answer_scores,
     answer_values,
     rollout_numbers,
-    sample,
     score,
 )
 
@@ -189,7 +187,7 @@ def test_a_minibatch_too_far_from_the_sampling_policy_ends_the_epochs(
 ) -> None:
     """The first is on-policy; after it the second is beyond 1.5 x 1e-4 nats already, and its gradient is thrown away."""
     cfg = PPOConfig(epochs=4, minibatches=2, lr=1e-2, value_lr=1e-2, epoch_kl_target=target)
-    batch, state = prepared(actors, cfg), TrainingState(modules={}, optimizer=optimizer_of(actors, cfg))
+    batch, state = prepared(actors, cfg), new_state(actors, cfg)
     passes = [minibatches(12, 2, 0, 0, epoch) for epoch in range(4)]
     assert learn(actors, batch, passes, state, cfg, 1.0)["optimizer_steps"] == steps
     assert all(p.grad is None for module in actors.trained.values() for p in module.parameters())
@@ -205,30 +203,67 @@ def test_the_limit_of_an_update_is_one_and_a_half_times_the_target(actors: Actor
         for name, module in actors.trained.items():
             module.load_state_dict(start[name])
         limited = PPOConfig(**{**cfg.to_json(), "epoch_kl_target": target})
-        state = TrainingState(modules={}, optimizer=optimizer_of(actors, limited))
-        found = learn(actors, prepared(actors, limited), passes, state, limited, 1.0)
+        found = learn(actors, prepared(actors, limited), passes, new_state(actors, limited), limited, 1.0)
         return 2 * found["approx_kl"] if target is None else found["optimizer_steps"]
 
     second = steps(None)  # The mean over two minibatches, of which the first is 0.
     assert (steps(second / 1.55), steps(second / 1.45)) == (1, 2)
 
 
-def optimizer_of(actors: Actors, cfg: PPOConfig) -> torch.optim.Optimizer:
-    return make_optimizer([(module, cfg.peak_rates[name]) for name, module in actors.trained.items()], cfg)
+def test_the_length_of_a_gradient_is_limited_network_by_network(actors: Actors) -> None:
+    """Spec row 57. The limit lies between the two lengths: one gradient is shortened to it, the other stays as it is."""
+    gradients(actors, prepared(actors, PPOConfig()), range(12), PPOConfig())
+    before = {
+        name: [p.grad.clone() for p in module.parameters() if p.grad is not None]
+        for name, module in actors.trained.items()
+    }
+    lengths = {name: float(torch.cat([g.flatten() for g in of]).norm()) for name, of in before.items()}
+    limit = (lengths["policy"] * lengths["value"]) ** 0.5
+    told = optimizer_step(Frozen(actors.policy), actors.trained, PPOConfig(max_grad_norm=limit), 1.0)
+    assert told == pytest.approx(lengths, rel=1e-5)
+    kept = {name: min(1.0, limit / length) for name, length in lengths.items()}
+    assert sorted(share < 0.9 for share in kept.values()) == [False, True]
+    for name, module in actors.trained.items():
+        expected = torch.cat([kept[name] * gradient.flatten() for gradient in before[name]])
+        torch.testing.assert_close(gradient_of(module), expected, rtol=1e-4, atol=0)
 
 
-def test_a_batch_of_ppo_is_gae_whitened_and_its_returns_are_not(actors: Actors) -> None:
+def test_the_weight_of_the_value_loss_is_its_gradients_alone(actors: Actors) -> None:
+    found = {}
+    for coef in (0.1, 0.2):
+        cfg = PPOConfig(value_coef=coef)
+        numbers = gradients(actors, prepared(actors, cfg), range(12), cfg)
+        found[coef] = numbers, [gradient_of(module) for module in actors.trained.values()]
+    (numbers, (policy, value)), (of_twice, (same, twice)) = found[0.1], found[0.2]
+    assert numbers == of_twice
+    assert torch.equal(policy, same)
+    torch.testing.assert_close(twice, 2 * value, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", ALGORITHMS)
+def test_the_dual_clip_holds_a_policy_that_ran_away_from_a_bad_answer(kind: str, actors: Actors) -> None:
+    """Every token is e^2 times as likely as when it was drawn, and should not have been: each costs 3, and pulls no more."""
+    cfg = ALGORITHMS[kind][0](dual_clip=3.0)
+    used = actors if kind == "ppo" else replace(actors, value=None)
+    batch = prepared(used, cfg, kind)
+    batch = replace(batch, logp_BR=batch.logp_BR - 2, advantages=torch.full_like(batch.advantages, -1.0))
+    assert gradients(used, batch, range(12), cfg)["policy_loss"] == pytest.approx(3)
+    assert not gradient_of(used.policy).any()
+
+
+@pytest.mark.parametrize("whiten_rewards", [False, True])
+def test_a_batch_of_ppo_is_gae_whitened_and_its_returns_are_not(whiten_rewards: bool, actors: Actors) -> None:
     """E1 of the stage itself, row by row: a policy off its reference, ragged answers, gamma below 1."""
-    with torch.no_grad():
-        for weight in actors.policy.parameters():
-            weight.add_(0.01)
-    cfg, rollout = PPOConfig(gamma=0.9, lam=0.8), ragged_rollout()
+    move(actors.policy, by=0.02)
+    cfg, rollout = PPOConfig(gamma=0.9, lam=0.8, whiten_rewards=whiten_rewards), ragged_rollout()
     scored = score(actors, rollout, [range(12)], cfg)
     batch, _ = ppo.with_advantages(scored, 0.1, cfg)
     names = ("logp_BR", "ref_logp_BR", "score_B", "values_BR", "mask_BR")
     logp, ref, scores, values, mask = (getattr(scored, name).double().numpy() for name in names)
     lengths = [len(answer) for answer in rollout.answers]
     rewards = oracles.token_rewards(logp, ref, scores, lengths, 0.1)
+    if whiten_rewards:
+        rewards = oracles.whiten(rewards, mask, shift_mean=False)
     advantages, returns = oracles.gae(rewards, values, lengths, 0.9, 0.8)
     assert batch.critic is not None
     np.testing.assert_allclose(batch.critic.returns_BR.numpy(), returns, atol=1e-5)
@@ -242,6 +277,43 @@ def test_advantages_are_white_over_the_real_tokens_of_the_rollout(actors: Actors
     assert float(real.mean()) == pytest.approx(0, abs=1e-6)
     assert float(real.std(correction=0)) == pytest.approx(1, rel=1e-5)
     assert (batch.advantages[~batch.mask_BR.bool()] == 0).all()
+
+
+def test_what_is_told_of_an_update_is_what_its_names_say(actors: Actors) -> None:
+    """Against numpy, with three policies apart: the reference, the one that drew, and the one that learns."""
+    move(actors.policy, by=0.02)
+    cfg, rollout = PPOConfig(), ragged_rollout()
+    scored = score(actors, rollout, [range(12)], cfg)
+    batch, told = ppo.with_advantages(scored, 0.1, cfg)
+    assert batch.critic is not None
+    assert actors.value is not None
+    move(actors.policy, by=0.02, seed=1)
+    move(actors.value, by=0.002, seed=2)
+    with torch.no_grad():
+        now = answer_logprobs(actors.policy, rollout, range(12), batch.mask_BR.shape[1])[0]
+        worth = answer_values(actors.value, rollout, range(12), batch.mask_BR.shape[1])
+    told |= rollout_numbers(scored, 0.1) | gradients(actors, batch, range(12), cfg)
+
+    def real(x_BR: Tensor) -> oracles.Array:
+        return x_BR[batch.mask_BR.bool()].double().numpy()
+
+    new, old, ref = map(real, (now, batch.logp_BR, scored.ref_logp_BR))
+    value, before, returns = map(real, (worth, scored.values_BR, batch.critic.returns_BR))
+    advantage = real(batch.advantages)
+    ratio, of_reference = np.exp(new - old), np.exp(ref - old)
+    expected = {
+        "kl": (old - ref).sum() / 12, "kl_k3": (of_reference - 1 - np.log(of_reference)).sum() / 12,
+        "approx_kl": 0.5 * ((new - old) ** 2).mean(), "approx_kl_k3": (ratio - 1 - np.log(ratio)).mean(),
+        "clip_share": (abs(ratio - 1) > 0.2).mean(), "value_clip_share": (abs(value - before) > 0.2).mean(),
+        "policy_loss": np.mean([oracles.policy_loss(*three, 0.2) for three in zip(new, old, advantage, strict=True)]),
+        "value_loss": np.mean([oracles.value_loss(*three, 0.2) for three in zip(value, before, returns, strict=True)]),
+        "explained_variance": 1 - (returns - before).var() / returns.var(),
+        "return_mean": returns.mean(), "value_mean": before.mean(),
+    }  # fmt: skip
+    assert {name: told[name] for name in expected} == pytest.approx(expected, rel=1e-3)
+    # Shares that would be the same at twice or half the clip would say nothing of where it lies.
+    for distances, clip in ((abs(ratio - 1), 0.2), (abs(value - before), 0.2)):
+        assert (distances > 2 * clip).mean() < (distances > clip).mean() < (distances > clip / 2).mean()
 
 
 def test_what_is_told_of_an_update_is_told_of_real_tokens_only(actors: Actors) -> None:
@@ -324,29 +396,3 @@ def test_text_costs_no_optimizer_step_of_its_own(actors: Actors) -> None:
     assert optimizer.steps == 6
     assert seen == [(4 * n, 4 * n + 4, n) for n in range(6)]
     assert numbers["ptx_loss"] == 10
-
-
-def test_an_answer_hangs_on_its_prompts_id_and_not_on_its_place(actors: Actors) -> None:
-    """The prompts of an iteration in any order, some asked twice: the n-th answer to a prompt stays what it is."""
-    cfg = PPOConfig(max_new_tokens=6)
-    prompts = [Prompt(f"p{i}", [], [0, 7 + i, 9]) for i in (0, 1, 2, 1, 3)]
-    drawn = [
-        sample(actors.policy, actors.tokenizer, asked, cfg, seed=3).answers
-        for asked in (prompts, [prompts[i] for i in (4, 1, 2, 3, 0)])
-    ]
-    assert [drawn[1][i] for i in (4, 1, 2, 3, 0)] == drawn[0]
-    assert drawn[0][1] != drawn[0][3]
-
-
-def test_rollouts_follow_the_softmax(base: Path) -> None:
-    """Chi-square of 4,000 first tokens against the model's own probabilities: nothing truncates or tempers the sampling."""
-    model, tokenizer = load_policy(base)
-    ids = (7, 8, 9)
-    params = SamplingParams(max_tokens=1, ignore_eos=True)
-    request = SampleRequest(prompt_ids=ids, n=4000, params=params, seed=1, key="x", stream=False)
-    drawn = [s.token_ids[0] for s in TorchEngine(model, tokenizer, slots=200).generate([request])[0]]
-    with torch.no_grad():
-        expected = 4000 * model(input_ids=torch.tensor([ids])).logits[0, -1].softmax(-1)
-    counts = torch.bincount(torch.tensor(drawn), minlength=len(expected))
-    chi, freedom = float(((counts - expected) ** 2 / expected).sum()), len(expected) - 1
-    assert abs(chi - freedom) < 4 * (2 * freedom) ** 0.5
