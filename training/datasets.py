@@ -74,4 +74,5 @@ def score_row(completion: Completion) -> Row:
         "completion_ids": completion.token_ids,
         "text": completion.text,
         "logprobs": completion.logprobs,
+        "finish_reason": completion.finish_reason or None,
     }

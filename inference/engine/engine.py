@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -77,9 +78,7 @@ class TorchEngine:
         self.tokenizer = tokenizer
         self.context = context_length(model)
         self._limits = Limits(vocabulary=vocabulary_size(model), context=self.context)
-        # A careless config.json may declare an EOS that the model can't write (GPT-2's 50256 is transformers' default).
-        declared = end_ids(tokenizer) | _declared_ends(model)
-        self._ends = frozenset(token for token in declared if 0 <= token < self._limits.vocabulary)
+        self._ends = ends_of(model, tokenizer)
         self._namespace = seed_namespace
         self._share = share_prompts
         self._slots = Slots(slots, int(model.config.num_hidden_layers))
@@ -321,9 +320,11 @@ class TorchEngine:
             self._fail(self._queue[0], self._queue[0].waiting[0], *OUT_OF_MEMORY)
 
 
-def _declared_ends(model: PreTrainedModel) -> frozenset[int]:
-    """EOS ids of generation_config.json, where chat models list their end of turn."""
-    declared = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    if declared is None:
-        return frozenset()
-    return frozenset(declared) if isinstance(declared, list) else frozenset({declared})
+def ends_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """All ids that end an answer of this model: the tokenizer's, and those of generation_config.json, where chat models list
+    their end of turn."""
+    declared: Any = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    if not isinstance(declared, list):
+        declared = [] if declared is None else [declared]
+    # A careless config.json may declare an EOS that the model can't write (GPT-2's 50256 is transformers' default).
+    return frozenset(t for t in end_ids(tokenizer) | {*declared} if 0 <= t < vocabulary_size(model))

@@ -1,6 +1,9 @@
 """Canonical records become the trainer's rows."""
 
-from training.datasets import reward_row, sft_row
+import pytest
+
+from inference.models import Completion, SampleRequest
+from training.datasets import reward_row, score_row, sft_row
 
 
 def ranking() -> dict[str, object]:
@@ -43,3 +46,20 @@ def test_a_ranking_says_who_made_it_of_which_prompt_and_how_sure():
     row = reward_row(record, same_tokenizer=set())
     assert (row["prompt_id"], row["labeler"], row["confidence"]) == ("p7", "h:0", 4)
     assert row["ratings"] == {"a": 6}
+
+
+@pytest.mark.parametrize(("known", "told"), [("stop", "stop"), ("length", "length"), ("", None)])
+def test_an_answer_to_be_scored_says_why_it_ended(known, told):
+    """By a stop string, say, of which its ids show nothing."""
+    messages = [{"role": "user", "content": "Hello"}]
+    completion = Completion(
+        request=SampleRequest(messages=messages),
+        text="a",
+        token_ids=[5],
+        logprobs=[-0.5],
+        finish_reason=known,
+    )
+    assert score_row(completion) == {
+        "id": str(completion.pk), "prompt": messages, "completion_ids": [5], "text": "a", "logprobs": [-0.5],
+        "finish_reason": told,
+    }  # fmt: skip

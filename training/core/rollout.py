@@ -71,7 +71,7 @@ class Rollout:
 
     prompts: list[Prompt]
     answers: list[list[int]]
-    """Answer ids, the EOS included where there was one: exactly what the sampler drew."""
+    """Answer ids, the token that ended them included where there was one: exactly what the sampler drew."""
     sampler_logprobs: list[list[float]]
     finished: list[bool]
     texts: list[str]
@@ -218,7 +218,7 @@ def answer_scores(
     else:
         scores += torch.tensor(list(reward(rollout.prompts, rollout.answers)), device=device)
     if cfg.no_eos_reward is not None:
-        # A reward model has never seen half an answer: what it says to one is noise that PPO would exploit.
+        # Labelers rank cut answers too, by what is there; paid for that, a policy would have no reason to end.
         scores[~torch.tensor(rollout.finished, device=device)] = cfg.no_eos_reward
     return scores
 

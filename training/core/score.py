@@ -2,7 +2,8 @@
 
     python -m training.core score runs/7/run.json
 
-inputs: reward, reference, dataset/train.jsonl with {"id", "prompt": [messages], "completion_ids": [..], "logprobs": [..]}.
+inputs: reward, reference, dataset/train.jsonl with {"id", "prompt": [messages], "completion_ids": [..], "logprobs": [..],
+"finish_reason": "stop" | "length"}. Without a finish_reason, an answer is finished where it ends with an id that ends answers.
 Writes scores.jsonl, one line an answer in the order of the data set: {"id", "reward", "kl", "tokens"}. `kl` is the summed
 log-ratio of the model that wrote the answer to the reference, in nats; its mean over answers estimates the KL without bias.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -19,6 +20,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from inference.engine.engine import ends_of
 from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import versions
 from training.core.config import ScoreConfig
@@ -70,6 +72,7 @@ def read_answers(
 ) -> tuple[Rollout, list[str]]:
     """The answers as they were sampled, and their ids. Counts `too_long`: what a model cannot read has no score."""
     limit, vocabulary = min(context_of(reference), context_of(reward)), vocabulary_of(reference)
+    ends = ends_of(reference, tokenizer)
     found = Rollout(prompts=[], answers=[], sampler_logprobs=[], finished=[], texts=[])
     ids: list[str] = []
     for where, row in rows_of(folder, "train.jsonl"):
@@ -82,7 +85,7 @@ def read_answers(
         found.prompts.append(prompt)
         found.answers.append(answer)
         found.sampler_logprobs.append(logprobs)
-        found.finished.append(answer[-1] == tokenizer.eos_token_id)
+        found.finished.append(_finished(row, answer, ends, where))
         found.texts.append("")
         ids.append(prompt.id)
     return found, ids
@@ -120,6 +123,16 @@ def _answer(row: dict[str, Any], vocabulary: int, where: str) -> tuple[list[int]
     if not isinstance(logprobs, list) or len(logprobs) != len(ids):
         raise bad_row(where, "has not one log-probability for each of its completion_ids")
     return ids, [float(x) for x in logprobs]
+
+
+def _finished(row: dict[str, Any], answer: Sequence[int], ends: Collection[int], where: str) -> bool:
+    """The sampler's word for it: an answer that a stop string ended shows no sign of it in its ids."""
+    reason: object = row.get("finish_reason")
+    if reason is None:
+        return answer[-1] in ends
+    if reason not in ("stop", "length"):
+        raise bad_row(where, f"has the finish_reason {reason!r}, which is neither stop nor length")
+    return reason == "stop"
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import processors
 from transformers import (
     AutoTokenizer,
     GPT2Config,
@@ -20,6 +19,7 @@ from transformers.utils import logging
 from inference.engine.engine import TorchEngine
 from inference.engine.models import random_policy
 from inference.engine.tokenizer import train_tokenizer
+from tests.inference.engine.support import chatml
 
 quiet: Any = logging
 quiet.disable_progress_bar()
@@ -118,21 +118,5 @@ def base_tokenizer(tokenizer: Any) -> PreTrainedTokenizerFast:
 
 @pytest.fixture
 def chatml_tokenizer(tokenizer: Any) -> PreTrainedTokenizerFast:
-    """Another house's chat tokenizer: its own markers and template, and a BOS that the tokenizer writes by itself."""
-    text = tokenizer.backend_tokenizer.to_str()
-    for old, new in (("<|user|>", "<|im_start|>"), ("<|end|>", "<|im_end|>"), ("<|system|>", "<s>")):
-        text = text.replace(old, new)
-    backend = type(tokenizer.backend_tokenizer).from_str(text)
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 3)])
-    made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=backend,
-        bos_token="<s>",
-        eos_token="<|im_end|>",
-        pad_token="<|pad|>",
-        extra_special_tokens=["<|im_start|>"],
-    )
-    made.chat_template = (
-        "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
-        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    )
-    return made
+    """Another house's chat tokenizer."""
+    return chatml(tokenizer)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from tokenizers import processors
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from inference.engine.config import SamplingParams
 from inference.engine.engine import TorchEngine
@@ -50,3 +52,24 @@ def run_to_the_end(engine: TorchEngine, requests: list[SampleRequest]) -> list[d
             if isinstance(event, FinishEvent):
                 found[places[event.request_id]][event.sample.candidate] = event.sample
     return found
+
+
+def chatml(tokenizer: Any) -> PreTrainedTokenizerFast:
+    """Our tokenizer as another house would have it: its own markers and template, and a BOS that it writes by itself."""
+    text = tokenizer.backend_tokenizer.to_str()
+    for old, new in (("<|user|>", "<|im_start|>"), ("<|end|>", "<|im_end|>"), ("<|system|>", "<s>")):
+        text = text.replace(old, new)
+    backend = type(tokenizer.backend_tokenizer).from_str(text)
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 3)])
+    made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="<|im_end|>",
+        pad_token="<|pad|>",
+        extra_special_tokens=["<|im_start|>"],
+    )
+    made.chat_template = (
+        "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    return made

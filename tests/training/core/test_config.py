@@ -133,6 +133,13 @@ def test_every_value_of_the_paper_is_cited_and_these_are_the_paper_s() -> None:
     assert all((one["adam_beta1"], one["adam_beta2"]) == (0.9, 0.95) for one in (sft, reward, ppo))
 
 
+def test_an_answer_without_an_end_costs_one() -> None:
+    """LHP and N+: wherever answers are scored, and unless somebody says otherwise."""
+    kinds = {kind for kind in KINDS if "no_eos_reward" in {one.name for one in fields(CONFIGS[kind])}}
+    assert kinds == {"sft", "ppo", "rloo", "best_of_n", "score"}
+    assert {config_from_json(kind, {}).to_json()["no_eos_reward"] for kind in kinds} == {-1.0}
+
+
 def test_every_kind_of_run_can_be_started() -> None:
     assert set(STAGES) == set(KINDS)
 
