@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from inference.engine.chat import Message, encode_completion, render_prompt, render_turns
+from inference.engine.chat import Message, decode, encode_completion, render_prompt, render_turns
 from training.core.errors import RunError
 
 Dropped = Counter[str]
@@ -127,6 +127,7 @@ def read_demonstrations(
     name: str,
     tokenizer: PreTrainedTokenizerBase,
     limit: int,
+    vocabulary: int,
     dropped: Dropped,
     *,
     loss_turns: str = "last",
@@ -134,7 +135,8 @@ def read_demonstrations(
     """Demonstrations of at most `limit` tokens. Counts `no_answer`, `too_long` and `turns_rewritten`: a turn to be learned
     that the chat template shows otherwise once the dialogue has gone on would teach what the model never has to write.
 
-    `loss_turns` is "last" or "all"; a row's own "learn", a list of message indexes, comes before it.
+    `loss_turns` is "last" or "all"; a row's own "learn", a list of message indexes, comes before it. A row's "token_ids"
+    are those of its last message as they were sampled, the token that ended it included.
     """
     found = []
     for where, row in rows_of(folder, name):
@@ -147,6 +149,13 @@ def read_demonstrations(
             ids, spans = render_turns(tokenizer, messages[: turns[-1] + 1], turns)
         except ValueError as wrong:
             raise bad_row(where, f"cannot be rendered: {wrong}") from wrong
+        sampled = _sampled_ids(row, vocabulary, where)
+        if sampled is not None and turns[-1] == len(messages) - 1:
+            if not decode(tokenizer, sampled).startswith(messages[-1]["content"]):
+                raise bad_row(where, "has token_ids that do not spell its last message")
+            start, _ = spans[turns[-1]]
+            ids[start:] = sampled
+            spans[turns[-1]] = (start, len(ids))
         if len(ids) > limit:
             dropped["too_long"] += 1
         elif not spans.keys() >= set(turns):
@@ -263,12 +272,17 @@ def _rating(row: dict[str, Any], response: str, where: str) -> float | None:
 
 
 def _answer_ids(tokenizer: PreTrainedTokenizerBase, response: Any, vocabulary: int, where: str) -> list[int]:
-    """The ids that were sampled, where they are known: a text may be encoded in other ways than it was written."""
     if not isinstance(response, dict) or not isinstance(response.get("content"), str):
         raise bad_row(where, "has a response without content")
-    ids = response.get("token_ids")
+    sampled = _sampled_ids(response, vocabulary, where)
+    return encode_completion(tokenizer, response["content"]) if sampled is None else sampled
+
+
+def _sampled_ids(answer: dict[str, Any], vocabulary: int, where: str) -> list[int] | None:
+    """The ids that were sampled, where they are known: a text may be encoded in other ways than it was written."""
+    ids = answer.get("token_ids")
     if ids is None:
-        return encode_completion(tokenizer, response["content"])
+        return None
     if not isinstance(ids, list) or not ids or not all(type(i) is int and 0 <= i < vocabulary for i in ids):
         raise bad_row(where, "has token_ids outside the model's vocabulary")
     return ids

@@ -48,6 +48,7 @@ from training.core.stage import (
     load_policy_input,
     load_scalar_input,
     policy_saver,
+    vocabulary_of,
 )
 from training.core.stop_rules import broken_limit, reason_to_stop
 
@@ -83,7 +84,9 @@ def train_policy(run: Run, algorithm: Algorithm, reward_function: RewardFunction
     train, valid = _read_prompts(run, actors, cfg, dropped)
     training = Training(
         run=run, cfg=cfg, algorithm=algorithm, actors=actors, state=new_state(actors, cfg),
-        pretraining=read_pretraining(run, actors.tokenizer, context_of(actors.policy), cfg, dropped),
+        pretraining=read_pretraining(
+            run, actors.tokenizer, context_of(actors.policy), vocabulary_of(actors.policy), cfg, dropped
+        ),
     )  # fmt: skip
     report = start(run, training.state, cfg.iterations)
 

@@ -77,13 +77,18 @@ def _nll(policy: PreTrainedModel, texts: Rollout, part: list[int]) -> Tensor:
 
 
 def read_pretraining(
-    run: Run, tokenizer: PreTrainedTokenizerBase, context: int, cfg: PolicyConfig, dropped: Dropped
+    run: Run,
+    tokenizer: PreTrainedTokenizerBase,
+    context: int,
+    vocabulary: int,
+    cfg: PolicyConfig,
+    dropped: Dropped,
 ) -> Pretraining | None:
     """None where ptx_coef is 0. RunError where it is not and there is no text."""
     if cfg.ptx_coef == 0:
         return None
     folder, left_out = run.input("pretraining"), Dropped()
-    demonstrations = read_demonstrations(folder, "train.jsonl", tokenizer, context, left_out)
+    demonstrations = read_demonstrations(folder, "train.jsonl", tokenizer, context, vocabulary, left_out)
     examples = [Example(one.ids, one.prompt_tokens) for one in demonstrations]
     texts, _ = read_documents(folder, 0.0, run.seed)
     for text in texts:

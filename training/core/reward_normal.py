@@ -24,6 +24,7 @@ from training.core.parallel import world
 from training.core.reward_measure import scores_by_ranking
 from training.core.rollout import check_scores, sample
 from training.core.run_folder import Run
+from training.core.stage import vocabulary_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,10 @@ def normal_shift(
         scores, _ = scores_by_ranking(model, train, cfg, shared=shared)
         return sum(map(sum, scores)) / sum(map(len, scores))
     counts = Dropped()
-    demos = read_demonstrations(run.input("demonstrations"), "train.jsonl", tokenizer, limit, counts)
+    vocabulary = vocabulary_of(model.backbone)
+    demos = read_demonstrations(
+        run.input("demonstrations"), "train.jsonl", tokenizer, limit, vocabulary, counts
+    )
     add_dropped(dropped, counts, "demonstrations")
     require_some(demos, "demonstrations to normalise on", counts)
     return float(raw_scores(model, [demo.ids for demo in demos], cfg.micro_batch_tokens).mean())

@@ -63,6 +63,7 @@ from training.core.stage import (
     context_of,
     load_policy_input,
     policy_saver,
+    vocabulary_of,
 )
 from training.core.text_mix import read_texts
 
@@ -73,7 +74,7 @@ def train_sft(run: Run) -> dict[str, Any]:
     cfg, device = cast(SFTConfig, run.config), prepare(run)
     model, tokenizer = load_policy_input(run, "model", device)
     limit, counts = min(cfg.max_length, context_of(model)), Dropped()
-    train, valid = _read(run, tokenizer, limit, cfg, counts)
+    train, valid = _read(run, tokenizer, limit, vocabulary_of(model), cfg, counts)
     check_choice(run, valid)
     use_dropout(model, cfg.dropout)
     checkpoint_activations(cfg, model)
@@ -127,12 +128,12 @@ def _new_state(model: PreTrainedModel, cfg: SFTConfig) -> TrainingState:
 
 
 def _read(
-    run: Run, tokenizer: Any, limit: int, cfg: SFTConfig, counts: Dropped
+    run: Run, tokenizer: Any, limit: int, vocabulary: int, cfg: SFTConfig, counts: Dropped
 ) -> tuple[list[Demonstration], list[Demonstration]]:
     data, dropped_valid = run.input("dataset"), Dropped()
     train, valid = (
         _within(
-            read_demonstrations(data, name, tokenizer, limit, dropped, loss_turns=cfg.loss_turns),
+            read_demonstrations(data, name, tokenizer, limit, vocabulary, dropped, loss_turns=cfg.loss_turns),
             cfg,
             dropped,
         )

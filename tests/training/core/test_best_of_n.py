@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.engine.chat import render_prompt, turn_end_id
+from inference.engine.chat import encode_completion, render_prompt, turn_end_id
 from inference.engine.models import load_policy, load_scalar, load_tokenizer, save_policy
 from tests.training.core.conftest import run_it
 from tests.training.core.enumerable import (
@@ -30,7 +30,7 @@ from tests.training.core.rundirs import load_run, make_run, prompts
 from training.core.__main__ import main
 from training.core.best_of_n import best_of_n
 from training.core.config import PRESETS
-from training.core.data import Prompt
+from training.core.data import Dropped, Prompt, read_demonstrations
 from training.core.losses import best_of_n_kl
 from training.core.report import Reporter, read_rows
 
@@ -147,11 +147,18 @@ def test_scores_are_those_of_the_reward_model(chosen: Path, reward_model: Path) 
 
 
 def test_it_is_the_data_set_that_sft_reads(chosen: Path, ending: Path, tmp_path: Path) -> None:
-    """Rejection-sampling fine-tuning: the folder is linked as the data set of an SFT run."""
+    """Rejection-sampling fine-tuning: the folder is linked as the data set of an SFT run, which learns the ids that were drawn."""
+    tokenizer = load_tokenizer(ending)
+    for name in ("train.jsonl", "valid.jsonl"):
+        rows = read_rows(chosen / "best" / name)
+        read = read_demonstrations(chosen / "best", name, tokenizer, 96, len(tokenizer), Dropped())
+        assert [one.ids[one.prompt_tokens :] for one in read] == [row["token_ids"] for row in rows]
+        again = [encode_completion(tokenizer, row["messages"][-1]["content"]) for row in rows]
+        assert again != [row["token_ids"] for row in rows]  # Their texts alone would not tell.
     config = {**PRESETS["test"]["sft"], "epochs": 8, "lr": 1e-3}
     run_it(tmp_path, "sft", config, inputs={"model": ending, "dataset": chosen / "best"})
-    first, *_, last = (row for row in read_rows(tmp_path / "metrics.jsonl") if "sft/valid_nll" in row)
-    assert last["sft/valid_nll"] < first["sft/valid_nll"]
+    _, first, *_, last = read_rows(tmp_path / "metrics.jsonl")
+    assert last["sft/loss"] < first["sft/loss"] - 0.5
 
 
 def test_run_again_it_gives_the_same_rows_whatever_the_batches(

@@ -26,7 +26,7 @@ from training.core.reward_scores import scores_of
 def read_sft(base: Path, folder: Path, count: int) -> tuple[Any, list[Demonstration]]:
     model, tokenizer = load_policy(base)
     write_rows(folder / "train.jsonl", demonstrations(count))
-    return model, read_demonstrations(folder, "train.jsonl", tokenizer, 96, Dropped())
+    return model, read_demonstrations(folder, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
 
 
 def gradient_of(model: torch.nn.Module) -> Tensor:

@@ -29,7 +29,7 @@ from training.core.rollout import answer_logprobs, answer_mask
 def perplexity(model: Path, folder: Path) -> float:
     """Of the demonstrations' answers, per token."""
     policy, tokenizer = load_policy(model)
-    found = read_demonstrations(folder, "train.jsonl", tokenizer, 96, Dropped())
+    found = read_demonstrations(folder, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
     texts = as_rollout([Example(one.ids, one.prompt_tokens) for one in found])
     mask = answer_mask(texts, policy.device)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_raw_text_is_cut_into_windows_that_learn_every_token_but_the_first(
     write_rows(texts / "train.jsonl", demonstrations(3))
     run = load_run(tmp_path / "run", "ppo", {"ptx_coef": 1.0}, inputs={"pretraining": texts})
     _, tokenizer = load_policy(base)
-    found = read_pretraining(run, tokenizer, 32, run.config, Dropped())  # type: ignore[arg-type]  # PPO's it is
+    found = read_pretraining(run, tokenizer, 32, len(tokenizer), run.config, Dropped())  # type: ignore[arg-type]  # PPO's it is
     assert found is not None
     windows = found.examples[3:]
     assert {len(one.ids) for one in windows[:-1]} == {32}

@@ -26,7 +26,7 @@ def test_demonstrations_score_zero_on_average(base: Path, tmp_path: Path) -> Non
     inputs = {"model": base, "demonstrations": demos}
     run_it(tmp_path / "run", "reward", PRESETS["test"]["reward"], data={"train": rankings(12)}, inputs=inputs)
     model, tokenizer = load_scalar(tmp_path / "run" / "model")
-    rows = read_demonstrations(demos, "train.jsonl", tokenizer, 96, Dropped())
+    rows = read_demonstrations(demos, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
     with torch.no_grad():
         rewards = torch.cat([model.rewards(torch.tensor([r.ids]), torch.ones(1, len(r.ids))) for r in rows])
     assert abs(float(rewards.mean())) < 1e-5
@@ -103,19 +103,6 @@ def test_the_saved_folder_scores_alike_in_transformers_itself(reward_model: Path
         assert float(theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits) == pytest.approx(
             float(raw), abs=1e-5
         )
-
-
-def test_sampled_token_ids_are_read_as_they_are(base: Path, tmp_path: Path) -> None:
-    """Token-in token-out: ids that no encoding of their text would give reach the model unchanged."""
-    _, tokenizer = load_policy(base)
-    odd = [*[tokenizer.encode(c, add_special_tokens=False)[0] for c in "thanks"], tokenizer.eos_token_id]
-    assert odd[:-1] != tokenizer.encode("thanks", add_special_tokens=False)
-    rows = rankings(1)
-    rows[0]["responses"][0] |= {"content": "thanks", "token_ids": odd}
-    write_rows(tmp_path / "train.jsonl", rows)
-    (row,) = read_rankings(tmp_path, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
-    assert row.answers[0][-len(odd) :] == odd
-    assert row.answers[1][-1] == tokenizer.eos_token_id
 
 
 def test_the_head_starts_with_deviation_one_over_the_root_of_width_plus_one(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_it_learns_a_known_chain_to_its_entropy(tmp_path: Path) -> None:
 
     learned, tokenizer = load_policy(tmp_path / "run" / "model")
     rows = read_demonstrations(
-        tmp_path / "run" / "inputs" / "dataset", "valid.jsonl", tokenizer, 96, Dropped()
+        tmp_path / "run" / "inputs" / "dataset", "valid.jsonl", tokenizer, 96, len(tokenizer), Dropped()
     )
     batch, places, targets = packing.lay_out([[row] for row in rows], learned.device)
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_only_the_last_answer_is_learned_and_its_eos_too(base: Path, tmp_path: P
         tmp_path / "train.jsonl",
         [{"id": "1", "messages": [*earlier, {"role": "assistant", "content": "So long"}]}],
     )
-    (row,) = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped())
+    (row,) = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
     learned = row.ids[row.prompt_tokens :]
     assert learned[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(learned[:-1]) == "So long"
@@ -116,7 +116,9 @@ TALK = [
 
 def talk(folder: Path, tokenizer: Any, dropped: Dropped, loss_turns: str = "last", **row: Any) -> list[Any]:
     write_rows(folder / "train.jsonl", [{"id": "1", "messages": TALK, **row}])
-    return read_demonstrations(folder, "train.jsonl", tokenizer, 200, dropped, loss_turns=loss_turns)
+    return read_demonstrations(
+        folder, "train.jsonl", tokenizer, 200, len(tokenizer), dropped, loss_turns=loss_turns
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,12 +198,14 @@ def test_a_pad_that_is_eos_hides_no_eos_from_the_loss(base: Path, tmp_path: Path
     """Masks come from lengths, so even a tokenizer whose pad id is its EOS learns where to stop."""
     model, tokenizer = load_policy(base)
     write_rows(tmp_path / "train.jsonl", demonstrations(6))
-    before = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped())
+    before = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
     loss = sft.answer_nll(model, before, SFTConfig())
     tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.eos_token_id
     after = sft.answer_nll(
-        model, read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped()), SFTConfig()
+        model,
+        read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped()),
+        SFTConfig(),
     )
     assert torch.equal(loss, after)
     cut = [
@@ -231,7 +235,7 @@ def test_dropout_on_an_architecture_without_it_is_refused() -> None:
 def test_batches_are_of_like_lengths_and_hold_every_row_once(base: Path, tmp_path: Path) -> None:
     _, tokenizer = load_policy(base)
     write_rows(tmp_path / "train.jsonl", demonstrations(50))
-    rows = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, Dropped())
+    rows = read_demonstrations(tmp_path, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
     wasted = {}
     for window in (1, 8):
         batches = sft.batches_of(rows, SFTConfig(batch_size=8, sort_window=window), seed=0, epoch=0)
@@ -305,4 +309,4 @@ def test_prompts_and_answers_over_their_limits_are_dropped_and_counted(base: Pat
 
 def read_all(folder: Path, rows: list[dict[str, Any]], tokenizer: Any) -> list[Any]:
     write_rows(folder / "train.jsonl", rows)
-    return read_demonstrations(folder, "train.jsonl", tokenizer, 96, Dropped())
+    return read_demonstrations(folder, "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
