@@ -256,6 +256,21 @@ MUTATIONS = (
         f"{CORE}/test_rollouts.py::test_rollouts_follow_the_softmax",
     ),
     _mutation(
+        "dropout on in the reward model", "E7",
+        Edit("training/core/reward.py", "    disable_dropout(model)\n", ""),
+        f"{CORE}/test_layout.py::test_dropout_of_the_folders_config_changes_nothing[reward]",
+    ),
+    _mutation(
+        "dropout on in DPO", "E7",
+        Edit("training/core/dpo.py", "        disable_dropout(model)\n", "        pass\n"),
+        f"{CORE}/test_layout.py::test_dropout_of_the_folders_config_changes_nothing[dpo]",
+    ),
+    _mutation(
+        "SFT: sampled answers encoded again", "E7",
+        Edit("training/core/data.py", "ids[start:] = sampled", "ids[start:] = ids[start:]"),
+        f"{CORE}/test_best_of_n.py::test_it_is_the_data_set_that_sft_reads",
+    ),
+    _mutation(
         "engine: reported log-probabilities after top-k", "E7",
         Edit("inference/engine/sampling.py", "raw_BV.gather(1, tokens_B[:, None]) - log_total_B1",
              "raw_BV.gather(1, tokens_B[:, None]) - raw_top_B1 - raw_weights_BV.sum(-1, keepdim=True).log()"),

@@ -77,6 +77,15 @@ def moved_model(path: Path, folder: Path) -> Path:
     return folder
 
 
+def with_dropout(base: Path, folder: Path) -> Path:
+    """The same weights, whose config asks for much dropout."""
+    model, tokenizer = load_policy(base)
+    for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
+        setattr(model.config, name, 0.5)
+    save_policy(model, tokenizer, folder)
+    return folder
+
+
 def move(model: nn.Module, *, by: float, seed: int = 0) -> None:
     """Add noise of that deviation to every weight."""
     generator = torch.Generator().manual_seed(seed)

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from inference.engine.models import ScalarModel, load_policy
-from tests.training.core.rundirs import demonstrations, rankings, write_rows
+from tests.training.core.rundirs import demonstrations, rankings, with_dropout, write_rows
+from tests.training.core.stages import LOOKS, STAGES
 from training.core import sft
+from training.core.__main__ import main
 from training.core.checkpoint import TrainingState
 from training.core.config import RewardConfig, SFTConfig
 from training.core.data import Demonstration, Dropped, Ranking, read_demonstrations, read_rankings
@@ -175,3 +178,20 @@ def test_all_answers_of_a_prompt_stay_in_one_batch(base: Path, tmp_path: Path) -
     batches = batches_of(rows, RewardConfig(batch_size=4, sort_window=1), seed=0, epoch=0)
     assert sorted(i for batch in batches for i in batch) == list(range(11))
     assert [len(batch) for batch in batches] == [4, 4, 3]
+
+
+# --- dropout --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["reward", "dpo"])
+def test_dropout_of_the_folders_config_changes_nothing(name: str, base: Path, tmp_path: Path) -> None:
+    """Neither learns with any, and what is published asks for none."""
+    found = []
+    for model in (base, with_dropout(base, tmp_path / "dropping")):
+        folder = tmp_path / f"from {model.name}"
+        assert main([name, str(STAGES[name].write(folder, {"model": model}, LOOKS))]) == 0
+        published = folder / "model"
+        found.append((load_file(published / "model.safetensors"), (published / "config.json").read_text()))
+    (weights, config), (others, other_config) = found
+    assert max(float((x - others[at]).abs().max()) for at, x in weights.items()) == 0
+    assert config == other_config

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from inference.engine.models import load_policy, load_scalar, save_policy
+from inference.engine.models import load_scalar
 from tests.training.core.conftest import run_it
 from tests.training.core.enumerable import PROMPTS, T, V, prompt_rows, write_model
-from tests.training.core.rundirs import load_run, moved_model, prompts
+from tests.training.core.rundirs import load_run, moved_model, prompts, with_dropout
 from training.core.config import PRESETS
 from training.core.data import Prompt
 from training.core.metrics import METRICS
@@ -74,15 +74,6 @@ def test_the_policy_learns_to_end_its_answers(base: Path, reward_model: Path, tm
     assert rows[0]["ppo/no_eos_share"] > 0.9
     assert rows[-1]["ppo/no_eos_share"] < 0.3
     assert rows[-1]["ppo/score"] > rows[0]["ppo/score"] + 3
-
-
-def with_dropout(base: Path, folder: Path) -> Path:
-    """The same weights, whose config asks for much dropout."""
-    model, tokenizer = load_policy(base)
-    for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
-        setattr(model.config, name, 0.5)
-    save_policy(model, tokenizer, folder)
-    return folder
 
 
 def test_dropout_of_the_folders_config_reaches_no_log_probability(
