@@ -91,6 +91,28 @@ MUTATIONS = (
         Edit("training/core/losses/ranking.py", "ranks_BK.unsqueeze(2) < ranks", "ranks_BK.unsqueeze(2) > ranks"),
         f"{CORE}/test_losses.py::test_ranking_loss_equals_the_enumerated_pairs",
     ),
+    _mutation(
+        "reward loss in the scores' bfloat16", "E1",
+        Edit("training/core/losses/ranking.py", "    scores_BK = precise(scores_BK)\n    lead_BKK",
+             "    lead_BKK"),
+        f"{CORE}/test_losses.py::test_ranking_losses_of_bfloat16_scores_are_computed_in_float32",
+    ),
+    _mutation(
+        "scores handed out in bfloat16", "E1",
+        Edit("inference/engine/models.py", "self.score(hidden_BTD).squeeze(-1).float()", "self.score(hidden_BTD).squeeze(-1)"),
+        f"{CORE}/test_shared_prefix.py::test_scores_are_handed_out_in_float32_under_autocast[False]",
+    ),
+    _mutation(
+        "the same, where prompts are shared", "E1",
+        Edit("training/core/shared_prefix.py", "model.score(hidden_nD).squeeze(1).float()", "model.score(hidden_nD).squeeze(1)"),
+        f"{CORE}/test_shared_prefix.py::test_scores_are_handed_out_in_float32_under_autocast[True]",
+    ),
+    _mutation(
+        "log-probabilities rounded to bfloat16", "E1",
+        Edit("training/core/losses/vocabulary.py", "            logp_CV = logits_CV.log_softmax(-1)\n            logp_N",
+             "            logp_CV = logits_CV.log_softmax(-1).to(chunks.dtype)\n            logp_N"),
+        f"{CORE}/test_vocabulary.py::test_losses_are_in_float32_under_autocast",
+    ),
     # --- E2, K-wise is pairs ---
     _mutation(
         "a ranking weighs as many as its pairs", "E2",

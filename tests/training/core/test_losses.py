@@ -67,6 +67,18 @@ def test_log_probabilities_of_bfloat16_logits_are_computed_in_float32() -> None:
     assert_same(found, oracles.log_softmax(logits.double().numpy())[..., 0], within=1e-5)
 
 
+def test_ranking_losses_of_bfloat16_scores_are_computed_in_float32() -> None:
+    scores, ranks, present = (
+        noise(4, 5, scale=3).bfloat16(),
+        torch.tensor([[1, 2, 3, 3, 5]] * 4),
+        torch.ones(4, 5),
+    )
+    for loss in (losses.ranking_losses, losses.centring_losses):
+        found = loss(scores, ranks, present)
+        assert_same(found, loss(scores.double(), ranks, present).numpy(), within=1e-6)
+        assert found.dtype == torch.float32
+
+
 def test_entropy_of_equal_logits_is_log_of_their_number() -> None:
     assert_same(losses.token_entropy(torch.zeros(1, 1, 8, dtype=torch.float64)), [[math.log(8)]])
 

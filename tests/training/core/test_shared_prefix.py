@@ -294,3 +294,10 @@ def test_bfloat16_shares_within_its_own_tolerance(shape: str) -> None:
     found = choose_way(scalar(shape), ragged(6), cfg, CONTEXT, held=None)
     assert found.used, found.reason
     assert (found.score_error or 0) > 1e-6  # it really is bfloat16
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_scores_are_handed_out_in_float32_under_autocast(shared: bool) -> None:
+    """So that what is made of them, differences and losses, is too."""
+    scored = scores_of(scalar("gpt2"), ragged(3), RewardConfig(autocast_bf16=True), shared=shared)
+    assert torch.finfo(scored.scores.dtype).bits == 32
