@@ -1,16 +1,20 @@
 """The starter GPT that lies in the repository."""
 
 import json
+from statistics import fmean
+
+import torch
 
 from inference.engine.chat import render_prompt
 from inference.engine.config import SamplingParams
 from inference.engine.engine import TorchEngine
 from inference.engine.folder import check_version_folder
-from inference.engine.models import load_policy
+from inference.engine.models import ScalarModel, load_policy
 from inference.engine.requests import SampleRequest
 from inference.services.bases import STARTER
 from labeling.demo.preference import hidden_score
 from labeling.demo.prompts import make_prompts
+from training.core.loop import pad
 from training.starter.__main__ import DIALOGUES
 
 
@@ -28,6 +32,17 @@ def test_it_has_at_most_four_million_weights_and_a_small_vocabulary():
     model, tokenizer = load_policy(STARTER)
     assert sum(weights.numel() for weights in model.parameters()) <= 4_000_000
     assert len(tokenizer) <= 4096
+
+
+def test_a_reward_model_on_it_starts_with_rewards_of_about_deviation_1():
+    _, tokenizer = load_policy(STARTER)
+    asked = [
+        render_prompt(tokenizer, [{"role": "user", "content": text}]) for text in make_prompts(24, seed=77)
+    ]
+    ids, mask = pad(asked, torch.device("cpu"))
+    with torch.no_grad():
+        found = [float(ScalarModel.from_policy(STARTER, seed=s).rewards(ids, mask).std()) for s in range(4)]
+    assert 0.5 < fmean(found) < 3
 
 
 def test_its_answers_are_readable_and_of_varied_quality():

@@ -1,7 +1,6 @@
 """Loading, saving, padding and reading scalar heads."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +165,10 @@ def test_a_row_without_a_token_is_refused(scalar: ScalarModel) -> None:
         scalar.rewards(torch.tensor([[1, 2], [1, 2]]), torch.tensor([[1, 1], [0, 0]]))
 
 
-def test_the_fresh_head_is_seeded_and_has_the_papers_width(folder_of: Path) -> None:
+def test_the_fresh_head_is_seeded(folder_of: Path) -> None:
     heads = [ScalarModel.from_policy(folder_of, seed=seed).score.weight for seed in (1, 1, 2)]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
-    spread = (
-        torch.cat([ScalarModel.from_policy(folder_of, seed=s).score.weight for s in range(12)]).std().item()
-    )
-    assert spread == pytest.approx(1 / math.sqrt(33), rel=0.1)
 
 
 def test_other_tools_load_the_same_raw_scores_and_the_shift_is_kept(

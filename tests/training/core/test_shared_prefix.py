@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,17 @@ def scalar(shape: str) -> ScalarModel:
     return ScalarModel(backbone, nn.Linear(32, 1, bias=False))
 
 
-def ragged(count: int, *, seed: int = 3, twins: bool = True) -> list[Ranking]:
-    """Rankings of 2-6 answers; prompts and answers of many lengths, up to the whole context; every other prompt comes twice."""
+def ragged(
+    count: int, *, seed: int = 3, twins: bool = True, sizes: Sequence[int] = range(2, 7)
+) -> list[Ranking]:
+    """Rankings of some sizes; prompts and answers of many lengths, up to the whole context; every other prompt comes twice."""
     rng = random.Random(seed)
     ids = lambda n: [rng.randrange(50) for _ in range(n)]  # noqa: E731
     rows = []
     for n in range(count):
         prompt = ids(rng.randint(1, 30))
         for twin in range(2 if twins and n % 2 else 1):
-            k = rng.randint(2, 6)
+            k = rng.choice(sizes)
             cut = [ids(rng.randint(1, CONTEXT - len(prompt) if i == 0 else 12)) for i in range(k)]
             ranks = rng.sample(range(1, k + 1), k)
             ranks[0] = ranks[-1] if k > 3 else ranks[0]  # a tie
@@ -86,7 +89,7 @@ def pairs_loss(model: ScalarModel, rows: list[Ranking]) -> tuple[Tensor, int]:
 
 @pytest.mark.parametrize("shape", ["gpt2", "llama"])
 def test_pairs_whole_rankings_and_shared_prompts_are_one_loss_and_one_gradient(shape: str) -> None:
-    model, rows = scalar(shape), ragged(7)
+    model, rows = scalar(shape), ragged(7) + ragged(1, seed=4, sizes=[9])
     by_pairs, _ = pairs_loss(model, rows)
     expected = gradient(model, by_pairs)
     for shared in (False, True):
