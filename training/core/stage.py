@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from inference.engine.chat import Message, render_prompt
 from inference.engine.config import SamplingParams
 from inference.engine.engine import TorchEngine
 from inference.engine.forward import longest_row
@@ -39,6 +41,11 @@ __all__ = ["SAMPLED_PROMPTS", "SampleBook", "check_same_tokenizer", "checkpoint_
 
 SAMPLED_PROMPTS = 4
 SLOTS = 32
+DIALOGUES: tuple[list[Message], ...] = tuple(
+    [{"role": role, "content": "Hello there."} for role in roles]
+    for roles in (["user"], ["user", "assistant", "user"], ["system", "user"])
+)
+"""Rendered to tell whether two chat templates are one."""
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -101,11 +108,37 @@ def _loading(name: str, load: Callable[[], Any]) -> Any:
 
 
 def check_same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, names: str) -> None:
-    """The reward model reads the ids that the policy wrote, so both must mean the same by them."""
+    """The second model reads what the first one wrote: both must mean the same by an id, and have learned from the same ids.
+
+    Templates may differ in their wording, or in what no stage uses, such as tools: what they render is compared.
+    """
     if one.get_vocab() != other.get_vocab():
-        raise RunError(
-            "tokenizer_mismatch", f"{names} have different tokenizers.", "Choose models of one family."
-        )
+        differ = "vocabularies"
+    elif _merges(one) != _merges(other):
+        differ = "merges"
+    elif any(_rendered(one, dialogue) != _rendered(other, dialogue) for dialogue in DIALOGUES):
+        differ = "chat templates"
+    else:
+        return
+    raise RunError(
+        "tokenizer_mismatch",
+        f"{names} have different tokenizers: their {differ} differ.",
+        "Choose models of one family.",
+    )
+
+
+def _merges(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """What BPE joins, in order; None of any other kind."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return None if backend is None else json.loads(backend.to_str())["model"].get("merges")
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, dialogue: Sequence[Message]) -> list[int] | None:
+    """None where the template refuses it: some have no place for a system message."""
+    try:
+        return render_prompt(tokenizer, dialogue)
+    except ValueError:
+        return None
 
 
 def context_of(model: Any) -> int:

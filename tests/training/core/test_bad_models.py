@@ -7,18 +7,21 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from transformers import MistralConfig, MistralForCausalLM
 
-from inference.engine.models import load_policy, load_scalar, save_policy, save_scalar
+from inference.engine.models import load_policy, load_scalar, load_tokenizer, save_policy, save_scalar
 from inference.engine.tokenizer import train_tokenizer
+from tests.inference.engine.support import chatml
 from tests.training.core.conftest import Error, run_it, told
 from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, prompts, rankings
 from tests.training.core.stages import STAGES, WRITERS
 from training.core.config import PRESETS
+from training.core.errors import RunError
+from training.core.stage import check_same_tokenizer
 
 TEST = PRESETS["test"]
 
@@ -37,6 +40,26 @@ def test_models_of_different_tokenizers(
         error = error_of(tmp_path / role, "ppo", data={"train": prompts(4)}, inputs=other)
         assert error["code"] == "tokenizer_mismatch"
         assert role in error["message"]
+        assert "their vocabularies differ" in error["message"]
+
+
+def test_tokenizers_of_one_vocabulary_that_make_other_ids_are_told_apart(base: Path, tmp_path: Path) -> None:
+    """By the order of their merges or by what their templates write, and not by how a template is worded."""
+    file = Path(shutil.copytree(base, tmp_path / "merged")) / "tokenizer.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    state["model"]["merges"].reverse()
+    file.write_text(json.dumps(state), encoding="utf-8")
+    ours, merged = load_tokenizer(base), load_tokenizer(file.parent)
+    theirs, reworded, templated = (chatml(ours) for _ in range(3))
+    template = cast(str, theirs.chat_template)
+    reworded.chat_template = "{# as before #}" + template
+    templated.chat_template = template.replace("assistant", "model")
+    check_same_tokenizer(theirs, reworded, "Two")
+    for one, other, differ in ((ours, merged, "merges"), (theirs, templated, "chat templates")):
+        assert one.get_vocab() == other.get_vocab()
+        check_same_tokenizer(other, other, "Two")
+        with pytest.raises(RunError, match=f"Two have different tokenizers: their {differ} differ"):
+            check_same_tokenizer(one, other, "Two")
 
 
 @pytest.mark.parametrize("name", ["sft with text, chosen by reward", "best_of_n", "score"])

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from inference.engine.models import load_scalar
+from inference.engine.models import load_policy, load_scalar
 from tests.training.core.conftest import run_it
 from tests.training.core.enumerable import PROMPTS, T, V, prompt_rows, write_model
 from tests.training.core.rundirs import load_run, moved_model, prompts, with_dropout

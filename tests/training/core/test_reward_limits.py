@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import correlation, fmean
@@ -30,8 +30,6 @@ from training.core.reward_batches import batches_of
 from training.core.reward_measure import report_on
 from training.core.reward_report import Judged, reward_report
 from training.core.reward_scores import scores_of
-
-Worth = Callable[[int, int], float]  # ranking, answer -> the oracle's number
 
 
 def noisy_ranks(worths: Sequence[float], rng: random.Random) -> list[int]:
