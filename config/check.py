@@ -12,7 +12,10 @@ from config.prepare import FRONTEND, ROOT, VENV
 from config.steps import StepFailed, Steps, run
 
 OPENAPI = ROOT / "docs" / "openapi.json"
-METRICS = ROOT / "docs" / "run" / "metrics.md"
+PAGES = {  # Pages that the code writes about itself -> the module that prints each.
+    ROOT / "docs" / "run" / "metrics.md": "training.core.glossary",
+    ROOT / "docs" / "run" / "training-settings.md": "training.handbook",
+}
 TYPES = FRONTEND / "src" / "api" / "schema.gen.ts"
 BIN = VENV / "bin"
 
@@ -46,7 +49,7 @@ def gates(folder: Path) -> dict[str, Callable[[], object]]:
         "Migrations": lambda: _manage("makemigrations", "--check", "--dry-run"),
         "Deployment": _deployment,
         "OpenAPI file": lambda: _same(OPENAPI, _openapi(folder)),
-        "Metrics page": lambda: _same(METRICS, _metrics(folder)),
+        "Written pages": lambda: _written_pages(folder),
         "Types": lambda: _python("mypy"),
     }
     if (FRONTEND / "package.json").is_file():
@@ -68,13 +71,14 @@ def fmt() -> None:
 
 
 def schema() -> None:
-    """Write the OpenAPI file, the TypeScript types made from it, and the page of metrics."""
+    """Write the OpenAPI file, the TypeScript types made from it, and the pages that the code writes."""
     steps = Steps()
     try:
         with tempfile.TemporaryDirectory(prefix="preceptor-schema-") as folder, steps.step("Schema"):
             _private_settings(Path(folder))
             OPENAPI.write_bytes(_openapi(Path(folder)).read_bytes())
-            METRICS.write_bytes(_metrics(Path(folder)).read_bytes())
+            for page, module in PAGES.items():
+                page.write_bytes(_printed(module, Path(folder)).read_bytes())
             if (FRONTEND / "package.json").is_file():
                 TYPES.write_bytes(_types(Path(folder)).read_bytes())
     except StepFailed as failed:
@@ -123,9 +127,14 @@ def _openapi(folder: Path) -> Path:
     return made
 
 
-def _metrics(folder: Path) -> Path:
-    made = folder / "metrics.md"
-    made.write_text(_python("python", "-m", "training.core.glossary"))
+def _written_pages(folder: Path) -> None:
+    for page, module in PAGES.items():
+        _same(page, _printed(module, folder))
+
+
+def _printed(module: str, folder: Path) -> Path:
+    made = folder / f"{module}.md"
+    made.write_text(_python("python", "-m", module))
     return made
 
 

@@ -51,90 +51,114 @@ class Recipe(BaseModel):
     steps: tuple[str, ...] = Field(
         RECIPE_STEPS,
         description="The steps of this round, in their order; rounds after the first usually leave SFT out.",
+        json_schema_extra={"source": "IG 3.1"},
     )
     demonstrations: int = Field(
         16,
         ge=0,
         le=100_000,
         description="Demonstrations wanted from labelers.",
-        json_schema_extra={"unit": "answers"},
+        json_schema_extra={"unit": "answers", "source": "IG 3.2: 13k; ours: 16"},
     )
     prompts: int = Field(
         32,
         ge=1,
         le=100_000,
         description="Prompts that are sampled and ranked.",
-        json_schema_extra={"unit": "prompts"},
+        json_schema_extra={"unit": "prompts", "source": "IG 3.2: 33k; ours: 32"},
     )
     k: int = Field(
         4,
         ge=2,
         le=9,
         description="Completions per prompt that are ranked together.",
-        json_schema_extra={"unit": "completions"},
+        json_schema_extra={"unit": "completions", "source": "IG 3.5: 4 to 9"},
     )
     overlap: int = Field(
         1,
         ge=1,
         le=9,
         description="Labelers who rank the same prompt.",
-        json_schema_extra={"unit": "labelers"},
+        json_schema_extra={"unit": "labelers", "source": "IG 5.3: mostly 1"},
     )
     sampling: JSON = Field(
-        default_factory=lambda: {"max_tokens": 64}, description="How completions are drawn."
+        default_factory=lambda: {"max_tokens": 64},
+        description="How completions are drawn.",
+        json_schema_extra={"source": "ours: suits the starter's answers"},
     )
     sft: JSON = Field(
         default_factory=dict,
         description="Settings of supervised fine-tuning: a preset and what differs from it.",
+        json_schema_extra={"source": "IG C.1"},
     )
     reward: JSON = Field(
-        default_factory=dict, description="Settings of the reward model: a preset and what differs from it."
+        default_factory=dict,
+        description="Settings of the reward model: a preset and what differs from it.",
+        json_schema_extra={"source": "IG C.2"},
     )
     policy_algorithm: PolicyAlgorithm = Field(
         "ppo",
         description="How the policy learns: PPO with a value network; RLOO, where answers to a prompt are each other's baseline;"
         " or DPO, from the rankings themselves, with the reward model for measuring alone.",
+        json_schema_extra={"source": "IG 3.5; 2402.14740; 2305.18290"},
     )
-    ppo: JSON = Field(default_factory=dict, description="Settings of PPO: a preset and what differs from it.")
+    ppo: JSON = Field(
+        default_factory=dict,
+        description="Settings of PPO: a preset and what differs from it.",
+        json_schema_extra={"source": "IG C.4"},
+    )
     rloo: JSON = Field(
-        default_factory=dict, description="Settings of RLOO: a preset and what differs from it."
+        default_factory=dict,
+        description="Settings of RLOO: a preset and what differs from it.",
+        json_schema_extra={"source": "2402.14740"},
     )
-    dpo: JSON = Field(default_factory=dict, description="Settings of DPO: a preset and what differs from it.")
+    dpo: JSON = Field(
+        default_factory=dict,
+        description="Settings of DPO: a preset and what differs from it.",
+        json_schema_extra={"source": "2305.18290"},
+    )
     eval_prompts: int = Field(
         64,
         ge=0,
         le=10_000,
         description="Prompts on which candidate and current policy are compared; never trained on.",
-        json_schema_extra={"unit": "prompts"},
+        json_schema_extra={"unit": "prompts", "source": "ours: a rough mean at little cost"},
     )
     comparisons: int = Field(
         20,
         ge=0,
         le=10_000,
         description="Blind comparisons wanted from labelers during review.",
-        json_schema_extra={"unit": "answers"},
+        json_schema_extra={"unit": "answers", "source": "ours: a rough mean at little cost"},
     )
     kl_budget: float | None = Field(
         20.0,
         gt=0,
         le=1e6,
         description="Farthest the candidate may be from the reference; null: no limit.",
-        json_schema_extra={"unit": "nats / response"},
+        json_schema_extra={"unit": "nats / response", "source": "2210.10760; ours: 20"},
     )
     min_reward_accuracy: float | None = Field(
         None,
         ge=0,
         le=1,
         description="The round stops when the reward model orders fewer validation pairs as people did; null: no limit.",
+        json_schema_extra={"source": "ours: 0.5 is chance"},
     )
     min_heldout: int = Field(
         8,
         ge=0,
         le=10_000,
         description="Below this many prompts to measure on, the launch says so.",
-        json_schema_extra={"unit": "prompts"},
+        json_schema_extra={"unit": "prompts", "source": "ours: fewer tell nothing"},
     )
-    seed: int = Field(0, ge=0, le=2**62, description="Where all randomness of the round starts.")
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**62,
+        description="Where all randomness of the round starts.",
+        json_schema_extra={"source": "ours: any number serves"},
+    )
 
     @field_validator(
         "demonstrations",
@@ -250,7 +274,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def describe(cls) -> list[JSON]:
-        """One row a field for the launch form: name, type, nullable, default, min, max, choices, unit, help."""
+        """One row a field for the launch form: name, type, nullable, default, min, max, choices, unit, help, source."""
         return [_described(name, field) for name, field in cls.model_fields.items()]
 
 
@@ -281,6 +305,7 @@ def _described(name: str, field: FieldInfo) -> JSON:
         "choices": CHOICES.get(name),
         "unit": extra.get("unit", ""),
         "help": field.description or "",
+        "source": extra.get("source", ""),
     }
 
 

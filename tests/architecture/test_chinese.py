@@ -6,7 +6,8 @@ import re
 from tests.architecture.source import ROOT
 from training.core.config import describe
 from training.core.metrics import METRICS
-from training.recipe import TRAINED
+from training.core.presets import OFFERED, SOURCED
+from training.recipe import TRAINED, Recipe
 
 FEATURES = ROOT / "frontend/src"
 
@@ -27,3 +28,12 @@ def test_every_setting_of_a_round_is_explained():
     told = json.loads((FEATURES / "features/rounds/locales/settings.zh-Hans.json").read_text())
     settings = [(kind, field["name"]) for kind in TRAINED for field in describe(kind)]
     assert [one for one in settings if one[1] not in told and ".".join(one) not in told] == []
+
+
+def test_every_reason_for_a_value_is_given():
+    told = json.loads((FEATURES / "features/rounds/locales/sources.zh-Hans.json").read_text())
+    fields = [*Recipe.describe(), *(row for kind in TRAINED for row in describe(kind))]
+    sources = [row["source"] for row in fields]
+    sources += [one for name in OFFERED for kind in TRAINED for _, one in SOURCED[name][kind].values()]
+    words = {part.partition(": ")[2] for source in sources for part in source.split("; ")}
+    assert [one for one in words if re.search(r"[a-z]{3,}", one) and one not in told] == []

@@ -103,5 +103,5 @@ def test_the_next_step_is_the_next_one_of_the_recipe():
 def test_every_field_is_described_for_the_form():
     described = {row["name"]: row for row in Recipe.describe()}
     assert set(described) == set(Recipe.model_fields)
-    assert all(row["help"].endswith(".") for row in described.values())
+    assert all(row["help"].endswith(".") and row["source"] for row in described.values())
     assert (described["k"]["min"], described["k"]["max"], described["k"]["default"]) == (2, 9, 4)

@@ -291,6 +291,10 @@ def test_the_defaults_fit_the_project(admin, project):
     assert (recipe["demonstrations"], recipe["steps"]) == (16, list(RECIPE_STEPS))
     assert recipe["sft"] == {"preset": "cpu-starter"}
     assert {row["name"] for row in body["fields"]["ppo"]} >= {"lr", "kl_coef", "iterations"}
+    told = {row["name"]: row["source"] for row in body["fields"]["ppo"]}
+    assert told["kl_coef"] == "N+: 0.05; IG C.4: 0.02"
+    assert {"name": "lr", "value": 9e-6, "source": "IG C.2"} in body["presets"]["instructgpt"]["reward"]
+    assert recipe["sft"]["preset"] in body["presets"]
     assert body["missing"] == []
     assert [step["step"] for step in body["estimate"]["steps"]] == recipe["steps"]
     assert body["estimate"]["steps"][0] == {"step": "demonstrating", "seconds": None, "basis": "people"}

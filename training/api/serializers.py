@@ -81,6 +81,9 @@ class RecipeFieldOut(Out):
     choices = serializers.ListField(child=serializers.CharField(), allow_null=True)
     unit = serializers.CharField()
     help = serializers.CharField()
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF takes it away
+        help_text="Where the default comes from: papers, and `ours` with the reason"
+    )
 
 
 @named("RecipeFields")
@@ -93,10 +96,27 @@ class RecipeFieldsOut(Out):
     dpo = RecipeFieldOut(many=True)
 
 
+@named("PresetValue")
+class PresetValueOut(Out):
+    name = serializers.CharField()
+    value = serializers.JSONField()
+    source = serializers.CharField()  # type: ignore[assignment]  # DRF takes it away
+
+
+@named("Preset")
+class PresetOut(Out):
+    sft = PresetValueOut(many=True)
+    reward = PresetValueOut(many=True)
+    ppo = PresetValueOut(many=True)
+    rloo = PresetValueOut(many=True)
+    dpo = PresetValueOut(many=True)
+
+
 @named("RecipeDefaults")
 class RecipeDefaultsOut(RecipeEstimateOut):
     recipe = serializers.DictField()
     fields_ = RecipeFieldsOut()
+    presets = serializers.DictField(child=PresetOut(), help_text="What each preset sets, by stage")
 
     def get_fields(self) -> dict[str, Any]:
         """`fields` is a name of DRF's own, so it cannot be declared like the others."""

@@ -1,6 +1,6 @@
 """Typed settings that check themselves: type, range and choices of every field, and no unknown names.
 
-A field is written once, `lr: float = setting(1e-3, "Peak learning rate.", low=0, high=1)`; the check, the JSON reader
+A field is written once, `lr: float = setting(1e-3, "Peak learning rate.", low=0, high=1, source="IG C.1")`; the check, the JSON reader
 and the launch form all read that one line. No torch here: web pages validate with it.
 """
 
@@ -17,14 +17,27 @@ def setting(
     default: Any,
     help: str,
     *,
+    source: str,
     unit: str = "",
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """A dataclass field with its explanation, unit, inclusive range or choices."""
+    """A dataclass field with its explanation, unit, inclusive range or choices, and where its default comes from.
+
+    `source` is a list parted by "; ": places in the literature, each with its value where that is another one, and `ours`
+    with the reason in a few words where we chose. training/core/presets.py has the abbreviations.
+    """
     return field(
-        default=default, metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices}
+        default=default,
+        metadata={
+            "help": help,
+            "unit": unit,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "source": source,
+        },
     )
 
 
@@ -94,7 +107,7 @@ class Settings:
 
     @classmethod
     def describe(cls) -> list[dict[str, Any]]:
-        """One row a field for a form: name, type, nullable, default, min, max, choices, unit, help."""
+        """One row a field for a form: name, type, nullable, default, min, max, choices, unit, help, source."""
         return [_described(one, *_kinds(cls)[one.name]) for one in fields(cls)]
 
 
@@ -109,4 +122,5 @@ def _described(one: Field[Any], kind: type, nullable: bool) -> dict[str, Any]:  
         "choices": choices,
         "unit": meta["unit"],
         "help": meta["help"],
+        "source": meta["source"],
     }

@@ -8,6 +8,7 @@ from accounts.models import Project
 from inference.models import VersionKind
 from inference.selectors import current_policy
 from training.core.config import describe
+from training.core.presets import OFFERED, SOURCED
 from training.recipe import RECIPE_STEPS, TRAINED, Recipe
 from training.selectors.estimate import estimate
 from training.selectors.readiness import Stock, missing, stock_of
@@ -56,9 +57,16 @@ def recipe_defaults(project: Project) -> dict[str, Any]:
             "recipe": Recipe.describe(),
             **{kind: describe(kind) for kind in TRAINED},
         },
+        "presets": {name: {kind: _sourced(name, kind) for kind in TRAINED} for name in OFFERED},
         "estimate": estimate(project, recipe),
         "missing": missing(project, recipe),
     }
+
+
+def _sourced(preset: str, kind: str) -> list[dict[str, Any]]:
+    """What a preset sets in a stage, and where each value comes from."""
+    values = SOURCED[preset][kind].items()
+    return [{"name": name, "value": value, "source": source} for name, (value, source) in values]
 
 
 def _demonstrations(stock: Stock) -> int:

@@ -1407,6 +1407,20 @@ export interface components {
          */
         PoolEnum: "train" | "heldout" | "researcher";
         /** @description Base of what goes out. */
+        Preset: {
+            sft: components["schemas"]["PresetValue"][];
+            reward: components["schemas"]["PresetValue"][];
+            ppo: components["schemas"]["PresetValue"][];
+            rloo: components["schemas"]["PresetValue"][];
+            dpo: components["schemas"]["PresetValue"][];
+        };
+        /** @description Base of what goes out. */
+        PresetValue: {
+            name: string;
+            value: unknown;
+            source: string;
+        };
+        /** @description Base of what goes out. */
         ProjectDetailOut: {
             /** Format: uuid */
             id: string;
@@ -1496,6 +1510,10 @@ export interface components {
                 [key: string]: unknown;
             };
             fields: components["schemas"]["RecipeFields"];
+            /** @description What each preset sets, by stage */
+            presets: {
+                [key: string]: components["schemas"]["Preset"];
+            };
         };
         /** @description Base of what goes out. */
         RecipeEstimate: {
@@ -1515,6 +1533,8 @@ export interface components {
             choices: string[] | null;
             unit: string;
             help: string;
+            /** @description Where the default comes from: papers, and `ours` with the reason */
+            source: string;
         };
         /** @description Base of what goes out. */
         RecipeFields: {

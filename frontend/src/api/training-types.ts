@@ -15,6 +15,7 @@ export type VersionRef = Schemas["VersionRefOut"];
 export type RecipeDefaults = Schemas["RecipeDefaults"];
 export type RecipeField = Schemas["RecipeField"];
 export type RecipeFields = Schemas["RecipeFields"];
+export type PresetValue = Schemas["PresetValue"];
 export type RecipeEstimate = Schemas["RecipeEstimate"];
 export type Missing = Schemas["MissingPart"];
 

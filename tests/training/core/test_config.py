@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -26,9 +27,9 @@ from training.core.config import (
     config_from_json,
     preset,
 )
-from training.core.instructgpt import CITED
 from training.core.loop import lr_factor, make_optimizer, micro_batches, sorted_batches, stream_seed
 from training.core.metrics import METRICS, TIMING_COLUMNS
+from training.core.presets import OFFERED, SOURCED
 from training.core.report import Reporter, read_rows
 
 
@@ -81,6 +82,7 @@ def test_the_form_knows_every_field(kind: str) -> None:
     rows = {row["name"]: row for row in FIELDS[kind]}
     assert set(rows) == {one.name for one in fields(CONFIGS[kind])}
     for row in rows.values():
+        assert all(row["source"].split("; ")), row["name"]
         assert row["help"].endswith((".", ")"))
         assert row["type"] in {"int", "float", "bool", "str"}
         assert row["type"] not in {"int", "float"} or (row["min"] is not None and row["max"] is not None)
@@ -99,12 +101,17 @@ def test_every_number_of_something_has_a_unit() -> None:
     assert {row["name"] for row in numbers if row["unit"]} & PURE == set()
 
 
-def test_every_value_of_the_paper_is_cited_and_these_are_the_paper_s() -> None:
+@pytest.mark.parametrize("name", OFFERED)
+def test_every_value_of_a_preset_says_where_it_comes_from(name: str) -> None:
+    """A place in the literature with its section, or `ours` with a reason; never a bare word."""
+    place = re.compile(r"(ours: \S|(IG|LHP|N\+)\b|.*\d{4}\.\d{5}[,:] |GPT-2, Radford)")
+    sources = {(k, s): source for k, found in SOURCED[name].items() for s, (_, source) in found.items()}
+    assert [one for one, source in sources.items() if not place.match(source)] == []
+    assert set(sources) == {(kind, setting) for kind, found in PRESETS[name].items() for setting in found}
+
+
+def test_these_are_the_values_of_the_paper() -> None:
     """InstructGPT, appendices C and E.9."""
-    assert all(place for settings in CITED.values() for _, place in settings.values())
-    assert {kind: set(settings) for kind, settings in CITED.items()} == {
-        kind: set(settings) for kind, settings in PRESETS["instructgpt"].items()
-    }
     sft, reward, ppo = (preset("instructgpt", kind).to_json() for kind in ("sft", "reward", "ppo"))
     expected = {
         "lr": 9.65e-6,

@@ -1,7 +1,6 @@
 """The settings of every stage. No torch: the launch form and the REST API validate with the same classes.
 
-`IG` is InstructGPT (2203.02155), `N+` is "The N+ implementation details of RLHF with PPO" (2403.17031), `LHP` is the
-code of "Fine-tuning language models from human preferences" (openai/lm-human-preferences).
+Each names the source of its default, with the abbreviations of training/core/presets.py.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def config_from_json(kind: str, data: Mapping[str, Any]) -> Settings:
 
 
 def describe(kind: str) -> list[dict[str, Any]]:
-    """The fields of a stage for a launch form: name, type, nullable, default, min, max, choices, unit, help."""
+    """The fields of a stage for a launch form: name, type, nullable, default, min, max, choices, unit, help, source."""
     return CONFIGS[kind].describe()
 
 

@@ -12,71 +12,113 @@ from training.core.settings import setting
 class PolicyConfig(StageConfig):
     """A policy trained on its own answers, with a price on distance from the reference. One step = one iteration."""
 
-    adam_eps: float = setting(1e-5, "Adam's epsilon (LHP core.py, N+).", low=1e-12, high=1.0)
-    lr_schedule: str = setting("constant", "IG C.4: constant; N+ and LHP: linear to 0.", choices=SCHEDULES)
-    iterations: int = setting(40, "Rollout batches.", unit="iterations", low=1, high=10_000_000)
+    adam_eps: float = setting(1e-5, "Adam's epsilon.", low=1e-12, high=1.0, source="LHP core.py; N+")
+    lr_schedule: str = setting(
+        "constant",
+        "constant; linear to 0; cosine to 10 % of the peak.",
+        choices=SCHEDULES,
+        source="IG C.4: constant; LHP, N+: linear",
+    )
+    iterations: int = setting(
+        40,
+        "Rollout batches.",
+        unit="iterations",
+        low=1,
+        high=10_000_000,
+        source="ours: minutes for a small model",
+    )
     episodes: int = setting(
-        128, "Answers sampled per iteration (IG C.4: 512).", unit="episodes", low=1, high=1_000_000
+        128,
+        "Answers sampled per iteration.",
+        unit="episodes",
+        low=1,
+        high=1_000_000,
+        source="IG C.4: 512; ours: 128",
     )
     epochs: int = setting(
-        4, "Passes over each rollout batch (IG C.4: 1; LHP, N+: 4).", unit="epochs", low=1, high=100
+        4, "Passes over each rollout batch.", unit="epochs", low=1, high=100, source="LHP, N+: 4; IG C.4: 1"
     )
     minibatches: int = setting(
-        4, "Optimizer steps per pass (IG C.4: 512 / 64 = 8).", unit="steps / epoch", low=1, high=10_000
+        4,
+        "Optimizer steps per pass.",
+        unit="steps / epoch",
+        low=1,
+        high=10_000,
+        source="IG C.4: 512 / 64 = 8; ours: 4",
     )
-    max_new_tokens: int = setting(64, "Longest answer.", unit="tokens", low=1, high=32_768)
+    max_new_tokens: int = setting(
+        64, "Longest answer.", unit="tokens", low=1, high=32_768, source="ours: suits the starter's answers"
+    )
     ignore_eos: bool = setting(
-        default=False, help="Sample on to max_new_tokens even past an EOS (for exact experiments)."
+        default=False,
+        help="Sample on to max_new_tokens even past an EOS (for exact experiments).",
+        source="ours: for exact experiments",
     )
     no_eos_reward: float | None = score_without_eos()
     clip: float = setting(
-        0.2, "The policy's ratio counts only within 1 +- this (IG C.4).", low=1e-6, high=10.0
+        0.2, "The policy's ratio counts only within 1 +- this.", low=1e-6, high=10.0, source="IG C.4"
     )
     dual_clip: float | None = setting(
         None,
-        "Where the advantage is negative, the ratio counts at most as this (1912.09729, Eq. 5: 3); null: without bound.",
+        "Where the advantage is negative, the ratio counts at most as this; null: without bound.",
         low=1.0,
         high=1e6,
+        source="1912.09729, Eq. 5: 3; ours: off",
     )
     kl_coef: float = setting(
         0.05,
-        "Price per nat of distance from the reference (IG C.4: 0.02; N+: 0.05).",
+        "Price per nat of distance from the reference.",
         unit="reward / nat",
         low=0.0,
         high=100.0,
+        source="N+: 0.05; IG C.4: 0.02",
     )
     kl_target: float | None = setting(
         None,
-        "Adapt kl_coef to hold this distance (LHP: 6); null: fixed price.",
+        "Adapt kl_coef to hold this distance; null: fixed price.",
         unit="nats / response",
         low=1e-6,
         high=1e6,
+        source="LHP: 6; ours: off",
     )
     kl_horizon: float = setting(
-        10_000.0, "Episodes over which the adaptive price reacts (LHP).", unit="episodes", low=1.0, high=1e9
+        10_000.0,
+        "Episodes over which the adaptive price reacts.",
+        unit="episodes",
+        low=1.0,
+        high=1e9,
+        source="LHP",
     )
     ema_decay: float | None = setting(
         None,
-        "Publish a moving average of the policy, with this decay per iteration (IG C.4: 0.992); null: the last policy.",
+        "Publish a moving average of the policy, with this decay per iteration; null: the last policy.",
         low=0.0,
         high=0.999999,
+        source="IG C.4: 0.992; ours: off",
     )
     ptx_coef: float = setting(
         0.0,
-        "Weight of the language-modelling gradient on inputs.pretraining in every optimizer step (IG C.4: 27.8); 0: none.",
+        "Weight of the language-modelling gradient on inputs.pretraining in every optimizer step; 0: none.",
         low=0.0,
         high=1e4,
+        source="IG C.4: 27.8; ours: off",
     )
     ptx_ratio: int = setting(
-        8, "Such examples for each episode of a minibatch (IG C.4: 8).", unit="examples", low=1, high=1000
+        8,
+        "Such examples for each episode of a minibatch.",
+        unit="examples",
+        low=1,
+        high=1000,
+        source="IG C.4: 8",
     )
     epoch_kl_target: float | None = setting(
         None,
         "Skip the rest of an iteration's optimizer steps once a minibatch's approximate KL to the sampling policy passes"
-        " 1.5 x this (the old target_kl of TRL); null: no limit.",
+        " 1.5 x this; null: no limit.",
         unit="nats / token",
         low=1e-9,
         high=1e3,
+        source="TRL's former target_kl; ours: off",
     )
     kl_budget: float | None = setting(
         None,
@@ -84,6 +126,7 @@ class PolicyConfig(StageConfig):
         unit="nats / response",
         low=1e-6,
         high=1e6,
+        source="2210.10760; ours: off",
     )
     score_drop_limit: float | None = setting(
         None,
@@ -91,6 +134,7 @@ class PolicyConfig(StageConfig):
         unit="standard deviations",
         low=0.01,
         high=1e3,
+        source="ours: a collapse shows in it",
     )
     entropy_floor: float | None = setting(
         None,
@@ -98,12 +142,14 @@ class PolicyConfig(StageConfig):
         unit="nats / token",
         low=0.0,
         high=20.0,
+        source="ours: a collapse shows in it",
     )
     length_drift_limit: float | None = setting(
         None,
         "End the run when answers are this many times longer or shorter than in the first iteration; null: no limit.",
         low=1.01,
         high=1e3,
+        source="2310.03716; ours: off",
     )
 
     @property

@@ -13,11 +13,7 @@ class RLOOConfig(PolicyConfig):
     """REINFORCE Leave-One-Out: several answers to a prompt are each other's baseline; no value network (2402.14740)."""
 
     epochs: int = setting(
-        1,
-        "Passes over each rollout batch (2402.14740: 1, strictly on-policy).",
-        unit="epochs",
-        low=1,
-        high=100,
+        1, "Passes over each rollout batch.", unit="epochs", low=1, high=100, source="2402.14740: 1"
     )
     minibatches: int = setting(
         1,
@@ -25,9 +21,10 @@ class RLOOConfig(PolicyConfig):
         unit="steps / epoch",
         low=1,
         high=10_000,
+        source="2402.14740: strictly on-policy",
     )
     samples_per_prompt: int = setting(
-        4, "Answers sampled to each prompt (2402.14740: 2 or 4).", unit="answers", low=2, high=1024
+        4, "Answers sampled to each prompt.", unit="answers", low=2, high=1024, source="2402.14740: 2 or 4"
     )
 
     @property

@@ -97,7 +97,7 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
       <Text c="dimmed" size="sm" mb="md">{t("launch.lead")}</Text>
       <Stack gap={22}>
         <Gaps missing={cost.missing} isBlocking />
-        <Groups recipe={recipe} fields={defaults.fields} refused={refused} onChange={setRecipe} />
+        <Groups recipe={recipe} fields={defaults.fields} presets={defaults.presets} refused={refused} onChange={setRecipe} />
         <Radio.Group label={t("launch.pace")} value={isAutomatic ? "auto" : "step"} onChange={(value) => setAutomatic(value === "auto")}>
           <Stack gap={6} mt={6}>
             <Radio value="step" label={t("launch.step-by-step")} description={t("launch.step-by-step.help")} />

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
 import { ApiError } from "@/api/errors";
+import told from "./locales/sources.zh-Hans.json";
 import { algorithmOf, differences, rangeProblem, refusedFields, stagesOf, stepsOf, valueOf, withPreset, withSetting, withStep } from "./recipe-form";
+import { translatedSource } from "./sources";
 
 const recipe = { steps: ["sampling", "ranking"], k: 4, ppo: { preset: "cpu-starter", clip: 0.1 } };
-const field = { name: "k", type: "int", nullable: false, default: 4, min: 2, max: 9, choices: null, unit: "completions", help: "" };
+const field = { name: "k", type: "int", nullable: false, default: 4, min: 2, max: 9, choices: null, unit: "completions", help: "", source: "IG 3.5: 4 to 9" };
 
 test("steps keep their order whatever the order of the clicks", () => {
   expect(stepsOf(withStep(withStep(recipe, "demonstrating", true), "ranking", false))).toEqual(["demonstrating", "sampling"]);
@@ -43,4 +45,9 @@ test("a value outside of its range is told before it is sent", () => {
 test("what the server refuses is found by the field's name", () => {
   const error = new ApiError({ status: 400, code: "bad_recipe", detail: "", errors: [{ field: "recipe.k", code: "out_of_range", message: "2 to 9" }] });
   expect(refusedFields(error)).toEqual({ k: "2 to 9" });
+});
+
+test("a source keeps its places and translates its words", () => {
+  expect(translatedSource("IG C.2: 64 prompts; ours: 8", told)).toBe("IG C.2：64 个提示；自定：8");
+  expect(translatedSource("LHP, N+", told)).toBe("LHP, N+");
 });

@@ -1,20 +1,21 @@
-import { Checkbox, Collapse, Group, NativeSelect, Text, UnstyledButton } from "@mantine/core";
-import { useState } from "react";
-import type { RecipeField, RecipeFields } from "@/api/training-types";
+import { Checkbox, Collapse, Group, NativeSelect, Table, Text, UnstyledButton } from "@mantine/core";
+import { useState, type ReactNode } from "react";
+import type { PresetValue, RecipeDefaults, RecipeField, RecipeFields } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 import { Icon } from "@/components/icons";
 import { useNames } from "@/components/state-badge";
 import { useCatalogue } from "@/lib/catalogue";
 import { algorithmOf, differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, type Stage } from "./recipe-form";
 import { SettingInput } from "./setting-input";
+import { useSource } from "./sources";
 import { useTexts } from "./texts";
 
-const PRESETS = ["cpu-starter", "instructgpt"];
 export type RecipeName = "demonstrations" | "prompts" | "k" | "overlap" | "eval_prompts" | "comparisons" | "kl_budget" | "min_reward_accuracy" | "min_heldout" | "seed";
 
 export interface GroupProps {
   recipe: JsonObject;
   fields: RecipeFields;
+  presets: RecipeDefaults["presets"];
   refused: Record<string, string>;
   onChange: (recipe: JsonObject) => void;
 }
@@ -58,8 +59,8 @@ export function RecipeNumbers({ names, recipe, fields, refused, onChange }: Grou
   );
 }
 
-const number = (name: string, type: "int" | "float", min: number, max: number): RecipeField => ({ name, type, nullable: false, default: null, min, max, choices: null, unit: "", help: "" });
-const SAMPLING = [number("max_tokens", "int", 1, 131_072), number("temperature", "float", 0, 2), number("top_p", "float", 0, 1), number("top_k", "int", 0, 1_048_576)];
+const number = (name: string, type: "int" | "float", min: number, max: number, source: string): RecipeField => ({ name, type, nullable: false, default: null, min, max, choices: null, unit: "", help: "", source });
+const SAMPLING = [number("max_tokens", "int", 1, 131_072, "ours: suits the starter's answers"), number("temperature", "float", 0, 2, "ours: the policy itself"), number("top_p", "float", 0, 1, "1904.09751"), number("top_k", "int", 0, 1_048_576, "1805.04833")];
 
 export function Sampling({ recipe, refused, onChange }: GroupProps) {
   const { t } = useTexts();
@@ -95,23 +96,59 @@ export function AlgorithmChoice({ recipe, fields, refused, onChange }: GroupProp
 
 const loadChinese = (): Promise<{ default: Record<string, string> }> => import("./locales/settings.zh-Hans.json");
 
-/** A stage's preset, and behind a button everything that may differ from it. */
-export function StageSettings({ stage, recipe, fields, refused, onChange }: GroupProps & { stage: Stage }) {
+/** What a preset sets, and from where: papers, or a reason of our own. */
+function PresetValues({ values }: { values: PresetValue[] }) {
+  const { t } = useTexts();
+  const inWords = useSource();
+  return (
+    <div className="launch-cost">
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>{t("preset.setting")}</Table.Th>
+            <Table.Th ta="right">{t("preset.value")}</Table.Th>
+            <Table.Th>{t("preset.source")}</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {values.map(({ name, value, source }) => (
+            <Table.Tr key={name}>
+              <Table.Td>{name}</Table.Td>
+              <Table.Td ta="right" className="num">{String(value)}</Table.Td>
+              <Table.Td>{inWords(source)}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+      <Text size="xs" c="dimmed" mt={6}>{t("preset.abbreviations")}</Text>
+    </div>
+  );
+}
+
+function Unfold({ isOpen, onToggle, children }: { isOpen: boolean; onToggle: () => void; children: ReactNode }) {
+  return <UnstyledButton className="launch-more" onClick={onToggle} aria-expanded={isOpen}><Icon name={isOpen ? "chevron" : "right"} size={16} /> {children}</UnstyledButton>;
+}
+
+/** A stage's preset with where its values come from, and behind a button everything that may differ from it. */
+export function StageSettings({ stage, recipe, fields, presets, refused, onChange }: GroupProps & { stage: Stage }) {
   const { t } = useTexts();
   const [isOpen, setOpen] = useState(false);
+  const [isTold, setTold] = useState(false);
   const chinese = useCatalogue(loadChinese);
   const settings = partOf(recipe, stage);
-  const preset = String(settings["preset"] ?? PRESETS[0]);
+  const names = Object.keys(presets);
+  const preset = String(settings["preset"] ?? names[0]);
+  const values = presets[preset]?.[stage] ?? [];
   const changed = differences(recipe, stage);
   return (
     <div className="launch-stage">
       <Group align="flex-end" gap="md">
-        <NativeSelect label={t(`stage.${stage}`)} value={preset} onChange={(e) => onChange(withPreset(recipe, stage, e.currentTarget.value))} data={[...new Set([...PRESETS, preset])].map((value) => ({ value, label: value }))} w={230} />
-        <UnstyledButton className="launch-more" onClick={() => setOpen(!isOpen)} aria-expanded={isOpen}>
-          <Icon name={isOpen ? "chevron" : "right"} size={16} /> {t("advanced")}{changed > 0 ? ` (${t("advanced.changed", { count: changed })})` : ""}
-        </UnstyledButton>
+        <NativeSelect label={t(`stage.${stage}`)} value={preset} onChange={(e) => onChange(withPreset(recipe, stage, e.currentTarget.value))} data={[...new Set([...names, preset])].map((value) => ({ value, label: value }))} w={230} />
+        <Unfold isOpen={isOpen} onToggle={() => setOpen(!isOpen)}>{t("advanced")}{changed > 0 ? ` (${t("advanced.changed", { count: changed })})` : ""}</Unfold>
+        {values.length > 0 ? <Unfold isOpen={isTold} onToggle={() => setTold(!isTold)}>{t("preset.told", { count: values.length })}</Unfold> : null}
       </Group>
       {refused[stage] ? <Text size="sm" c="red" mt={6}>{refused[stage]}</Text> : null}
+      <Collapse expanded={isTold}>{isTold ? <PresetValues values={values} /> : null}</Collapse>
       <Collapse expanded={isOpen}>
         {isOpen ? (
           <div className="launch-fields is-advanced" lang={chinese ? "zh-Hans" : "en"}>

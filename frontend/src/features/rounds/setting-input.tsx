@@ -3,6 +3,7 @@ import { useState } from "react";
 import type { RecipeField } from "@/api/training-types";
 import type { Json } from "@/api/types";
 import { rangeProblem, valueOf } from "./recipe-form";
+import { useSource } from "./sources";
 import { useTexts } from "./texts";
 
 interface SettingProps {
@@ -53,8 +54,10 @@ function SmallNumber({ field, value, onChange, ...rest }: Omit<SettingProps, "he
 export function SettingInput({ field, label, help, value, placeholder, error, onChange }: SettingProps) {
   const { t } = useTexts();
   const range = useRange();
+  const inWords = useSource();
   const problem = useProblem(field, value);
-  const description = [help, range(field)].filter(Boolean).join(" · ") || undefined;
+  const source = field.source && t("source", { source: inWords(field.source) });
+  const description = [help, range(field), source].filter(Boolean).join(" · ") || undefined;
   const common = { label, description, error: problem ?? error, size: "sm" as const };
   const choices = field.type === "bool" ? ["true", "false"] : field.choices;
   if (choices) {
