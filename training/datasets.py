@@ -38,7 +38,7 @@ def ppo_row(record: Record) -> Row:
 def reward_row(record: Record, *, same_tokenizer: Collection[str]) -> Row:
     """A ranking with the token ids that were sampled, where the writer's tokenizer is that of the trained model.
 
-    A text that was shown once counts once: its copies are left out, as in the exported pairs.
+    A text that was shown once counts once: its copies are left out, as in the exported pairs, and counted in "copies".
     """
     copies = set(record["forced"])
     responses = [
@@ -56,6 +56,7 @@ def reward_row(record: Record, *, same_tokenizer: Collection[str]) -> Row:
         "prompt": record["prompt"],
         "responses": responses,
         "ranks": {one["id"]: record["ranks"][one["id"]] for one in responses},
+        "copies": len(copies),
         "prompt_id": record.get("prompt_id"),
         "labeler": record["labeler"],
         "confidence": record.get("confidence"),

@@ -24,6 +24,7 @@ def test_a_text_that_was_shown_once_counts_once():
     row = reward_row(ranking(), same_tokenizer={"v1", "v2"})
     assert [one["id"] for one in row["responses"]] == ["a", "b", "c"]
     assert row["ranks"] == {"a": 1, "b": 2, "c": 3}
+    assert row["copies"] == 1
 
 
 def test_sampled_token_ids_are_kept_only_for_the_same_tokenizer():

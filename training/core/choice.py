@@ -17,7 +17,7 @@ from inference.engine.models import disable_dropout
 from inference.engine.requests import Sample, SampleRequest
 from training.core.checkpoint import TrainingState
 from training.core.config import SFTConfig
-from training.core.data import Dropped, Prompt, require_some
+from training.core.data import Dropped, Prompt, add_dropped, require_some
 from training.core.errors import RunError
 from training.core.loop import Numbers, evaluating, micro_batches, pad, stream_seed
 from training.core.rollout import check_scores
@@ -33,10 +33,17 @@ _BEST: dict[str, tuple[str, bool]] = {
 
 
 class Judge:
-    """The reward model's view of a policy: answers to the same prompts, drawn with the same seeds, so only the policy changes."""
+    """The reward model's view of a policy: answers to the same prompts, drawn with the same seeds, so only the policy changes.
+
+    Counts `judge_prompts_too_long`: no room for reward_tokens."""
 
     def __init__(
-        self, run: Run, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, prompts: Sequence[Prompt]
+        self,
+        run: Run,
+        tokenizer: PreTrainedTokenizerBase,
+        model: PreTrainedModel,
+        prompts: Sequence[Prompt],
+        dropped: Dropped,
     ) -> None:
         self.cfg = cast(SFTConfig, run.config)
         self.reward, other = load_scalar_input(run, "reward", model.device)
@@ -44,9 +51,9 @@ class Judge:
         disable_dropout(self.reward.requires_grad_(requires_grad=False))
         limit = min(context_of(model), context_of(self.reward)) - self.cfg.reward_tokens
         fitting = [prompt for prompt in prompts if len(prompt.ids) <= limit]
-        require_some(
-            fitting, "validation prompts that leave room for reward_tokens", Dropped(too_long=len(prompts))
-        )
+        too_long = Dropped("prompts_too_long" for prompt in prompts if len(prompt.ids) > limit)
+        require_some(fitting, "validation prompts that leave room for reward_tokens", too_long)
+        add_dropped(dropped, too_long, "judge")
         self.prompts, self.tokenizer = fitting[: self.cfg.reward_prompts], tokenizer
         self.seed = stream_seed(run.seed, "judge")
 

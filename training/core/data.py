@@ -220,6 +220,8 @@ def _ranking(
     ranks, responses = row.get("ranks"), row.get("responses")
     if not isinstance(ranks, dict) or not isinstance(responses, list):
         raise bad_row(where, "has no ranks or no responses")
+    if type(copies := row.get("copies")) is int and copies > 0:  # Left out before the row was written.
+        dropped["answers_copied"] += copies
     answers, kept_ranks, ratings, versions = [], [], [], []
     for response in responses:
         name = str(response.get("id")) if isinstance(response, dict) else ""

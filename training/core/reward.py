@@ -81,7 +81,7 @@ def train_reward(run: Run) -> dict[str, Any]:
     limit, vocabulary = min(cfg.max_length, context_of(policy)), vocabulary_of(policy)
     model = new_scalar_input(run, "model", device)
     data = read_data(run, cfg, tokenizer, limit, vocabulary)
-    drawn = sampled_answers(run, policy, tokenizer, data.train, cfg, limit)
+    drawn = sampled_answers(run, policy, tokenizer, data.train, cfg, limit, data.dropped)
     del policy
     disable_dropout(model)
     checkpoint_activations(cfg, model)

@@ -42,15 +42,18 @@ def sampled_answers(
     rankings: Sequence[Ranking],
     cfg: RewardConfig,
     limit: int,
+    dropped: Dropped,
 ) -> list[list[int]]:
     """`normalize_samples` answers to the rankings' prompts in turn, as prompt + answer ids, the same in every attempt;
-    none where demonstrations are the zero."""
+    none where demonstrations are the zero. Counts `normalize_prompts_too_long`: no room for normalize_tokens."""
     if cfg.normalize != "samples":
         return []
     asked = list(dict.fromkeys(row.prompt for row in rankings))
     room = limit - cfg.normalize_tokens
     fitting = [Prompt(str(n), [], list(ids)) for n, ids in enumerate(asked) if len(ids) <= room]
-    require_some(fitting, "prompts that leave room for normalize_tokens", Dropped(too_long=len(asked)))
+    too_long = Dropped("prompts_too_long" for ids in asked if len(ids) > room)
+    require_some(fitting, "prompts that leave room for normalize_tokens", too_long)
+    add_dropped(dropped, too_long, "normalize")
     prompts = [fitting[n % len(fitting)] for n in range(cfg.normalize_samples)]
     drawing, seed = Drawing(cfg.normalize_tokens), stream_seed(run.seed, "normalize")
     rollout = sample(policy, tokenizer, prompts, drawing, seed)

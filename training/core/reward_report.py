@@ -68,6 +68,7 @@ def reward_report(
     rankings = [one for one in valid if one.pairs]
     pairs = [pair for one in rankings for pair in one.pairs]
     stated = [(pair.stated, pair.right) for pair in pairs]
+    blind_pairs = [pair for one in blind for pair in one.pairs]
     agreed, compared = agreement([*valid, *train])
     share = agreed / compared if compared else None
     return {
@@ -78,7 +79,8 @@ def reward_report(
         "labeler_agreement": share,
         "labeler_agreement_pairs": compared,
         "attainable_accuracy": None if share is None else attainable(share),
-        "prompt_blind_accuracy": accuracy([pair for one in blind for pair in one.pairs]),
+        "prompt_blind_accuracy": accuracy(blind_pairs),
+        "prompt_blind_pairs": len(blind_pairs),  # Fewer than `pairs` where no other prompt fits.
         "by_rank_distance": _by("distance", ((pair.distance, pair) for pair in pairs)),
         "by_labeler": _by("labeler", _pairs_with(rankings, lambda one: one.labeler)),
         "by_confidence": _by("confidence", _pairs_with(rankings, lambda one: one.confidence)),

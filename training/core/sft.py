@@ -82,7 +82,7 @@ def train_sft(run: Run) -> dict[str, Any]:
         check_packing(model, train)
     state, texts = _new_state(model, cfg), read_texts(run, tokenizer, cfg, limit)
     prompts = _prompts(run, valid or train, "valid.jsonl" if valid else "train.jsonl")
-    judge = Judge(run, tokenizer, model, prompts) if "reward" in run.inputs and valid else None
+    judge = Judge(run, tokenizer, model, prompts, counts) if "reward" in run.inputs and valid else None
     total = cfg.epochs * (steps_per_epoch := len(batches_of(train, cfg, run.seed, 0)))
     report, book = start(run, state, total), SampleBook(run, tokenizer, prompts, limit)
     plan = lru_cache(maxsize=1)(lambda epoch: batches_of(train, cfg, run.seed, epoch))

@@ -53,6 +53,8 @@ CONFIG: dict[str, Any] = {
     "sample_tokens": 8, "reward_tokens": 12, "reward_prompts": 4, "dropout": 0.1, "select": "reward", "keep_checkpoints": 100,
 }  # fmt: skip
 DATA = {"train": demonstrations(12), "valid": demonstrations(6)}
+# It fits with its own answer of eight tokens, and not with the twelve that the reward model would read.
+DATA["valid"][1]["messages"][0]["content"] += " word" * 23
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -71,6 +73,7 @@ def test_the_chosen_step_is_published_with_its_numbers(run: Path) -> None:
     assert len(rows) == 10  # Step 0 is told, for the start of the curve, and can't be chosen.
     rewards = {step: row["sft/valid_reward"] for step, row in rows.items() if step}
     assert len(set(rewards.values())) > 1
+    assert result["dropped"] == {"judge_prompts_too_long": 1}
     best = max(rewards, key=lambda step: (rewards[step], -step))
     assert (result["select"], result["chosen_step"], result["steps"]) == ("reward", best, 9)
     for name in ("sft/valid_reward", "sft/valid_nll", "sft/loss"):

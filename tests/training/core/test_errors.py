@@ -120,12 +120,21 @@ def test_what_is_dropped_is_counted_in_the_result(base: Path, tmp_path: Path) ->
     rows[1]["responses"] = rows[1]["responses"][:1]
     rows[2]["responses"][0]["content"] = "word " * 300
     del rows[4]["ranks"]["r0"]
+    rows[5]["copies"], rows[6]["copies"] = 2, 0
+    shown = demonstrations(3)
+    shown[1]["messages"][-1]["content"] = "word " * 300
+    write_rows(tmp_path / "shown" / "train.jsonl", shown)
     folder = run_it(
-        tmp_path, "reward", TEST["reward"], data={"train": rows, "valid": rows[:1]}, inputs={"model": base}
+        tmp_path,
+        "reward",
+        TEST["reward"],
+        data={"train": rows, "valid": rows[:1]},
+        inputs={"model": base, "demonstrations": tmp_path / "shown"},
     )
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert result["dropped"] == {
         "rankings_all_tied": 1, "rankings_too_small": 1, "answers_too_long": 1, "answers_without_rank": 1, "valid_rankings_all_tied": 1,
+        "answers_copied": 2, "demonstrations_too_long": 1,
     }  # fmt: skip
     assert result["rankings"] == 6
 

@@ -111,7 +111,10 @@ def test_without_text_the_run_is_refused(kind: str, base: Path, reward_model: Pa
 
 
 def test_a_run_with_text_tells_all_its_numbers(base: Path, reward_model: Path, tmp_path: Path) -> None:
-    write_rows(tmp_path / "texts" / "train.jsonl", demonstrations(5))
+    rows = demonstrations(7)
+    rows[2]["messages"][-1]["content"] = "word " * 300
+    del rows[3]["messages"][-1]
+    write_rows(tmp_path / "texts" / "train.jsonl", rows)
     inputs = {"model": base, "reward": reward_model, "pretraining": tmp_path / "texts"}
     config = {**PRESETS["test"]["ppo"], "ptx_coef": 27.8, "ptx_ratio": 2}
     run_it(tmp_path, "ppo", config, data={"train": prompts(4)}, inputs=inputs)
@@ -120,3 +123,5 @@ def test_a_run_with_text_tells_all_its_numbers(base: Path, reward_model: Path, t
     assert all(told <= set(row) for row in rows)
     assert rows[-1]["ppo/ptx_loss"] < rows[0]["ppo/ptx_loss"]
     assert {row["ppo/first_ratio_error"] for row in rows} == {0}
+    left_out = json.loads((tmp_path / "result.json").read_text())["dropped"]
+    assert left_out == {"ptx_too_long": 1, "ptx_no_answer": 1}

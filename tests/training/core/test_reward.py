@@ -65,14 +65,17 @@ def test_answers_of_the_model_it_starts_from_score_mean_0_and_deviation_1(base: 
     cfg = cast(RewardConfig, run.config)
     policy, tokenizer = load_policy(base)
     rows = read_rankings(run.input("dataset"), "train.jsonl", tokenizer, 96, len(tokenizer), Dropped())
-    answers = sampled_answers(run, policy, tokenizer, rows, cfg, 96)
-    assert len(answers) == 40
+    answers = sampled_answers(run, policy, tokenizer, rows, cfg, 96, none := Dropped())
+    assert (len(answers), none.total()) == (40, 0)
     assert len({tuple(one) for one in answers}) > 30
     model, _ = load_scalar(tmp_path / "samples" / "model")
     with torch.no_grad():
         rewards = torch.cat([model.rewards(torch.tensor([one]), torch.ones(1, len(one))) for one in answers])
     assert float(rewards.mean()) == pytest.approx(0, abs=1e-5)
     assert float(rewards.std(correction=0)) == pytest.approx(1, abs=1e-5)
+    lengths = sorted({row.prompt: len(row.prompt) for row in rows}.values())
+    sampled_answers(run, policy, tokenizer, rows, cfg, lengths[0] + 8, short := Dropped())
+    assert short == {"normalize_prompts_too_long": sum(length > lengths[0] for length in lengths)}
     # Where nothing is learned, what was set before training is still there after it.
     still = {**config, "normalize": "samples", "lr": 0.0}
     run_it(tmp_path / "still", "reward", still, data=data, inputs={"model": base})

@@ -35,7 +35,7 @@ def test_the_report_by_hand() -> None:
     ]
     assert [(one["confidence"], one["accuracy"]) for one in found["by_confidence"]] == [(2, 0.0), (5, 1.0)]
     assert found["kendall_tau"] == 0
-    assert found["prompt_blind_accuracy"] == 0.75
+    assert (found["prompt_blind_accuracy"], found["prompt_blind_pairs"]) == (0.75, 2)
     assert found["seen_in_training"] == 4
     # No two people ranked the same answers.
     assert found["labeler_agreement"] is found["attainable_accuracy"] is None
@@ -82,6 +82,7 @@ def test_without_rankings_all_is_null() -> None:
     found = reward_report([], [])
     names = ("accuracy", "accuracy_se", "attainable_accuracy", "ece", "kendall_tau", "prompt_blind_accuracy")
     assert [found[name] for name in names] == [None] * len(names)
+    assert found["prompt_blind_pairs"] == 0
 
 
 def test_agreement_compares_different_people_on_the_same_answers_once() -> None:

@@ -84,7 +84,7 @@ function Whom({ own, others }: Pick<Report, "own" | "others">) {
 function Shown({ report }: { report: Report }) {
   const { t, language } = useTexts();
   const shown = (name: string, value: number) =>
-    name === "pairs" ? whole(value, language) : name === "ece" || name === "kendall_tau" ? decimal(value, language, 3) : percent(value, language);
+    name.endsWith("pairs") ? whole(value, language) : name === "ece" || name === "kendall_tau" ? decimal(value, language, 3) : percent(value, language);
   return (
     <Stack gap="lg">
       <Facts facts={report.facts.map(({ name, value }) => ({ label: t(`report.${name}`), value: shown(name, value), help: t(`report.${name}.help`) }))} />

@@ -21,7 +21,7 @@ export interface Report {
   right: number[];
 }
 
-const FACTS = ["accuracy", "labeler_agreement", "attainable_accuracy", "prompt_blind_accuracy", "ece", "kendall_tau", "pairs"] as const;
+const FACTS = ["accuracy", "labeler_agreement", "attainable_accuracy", "prompt_blind_accuracy", "prompt_blind_pairs", "ece", "kendall_tau", "pairs"] as const;
 const GROUPS = ["rank_distance", "labeler", "confidence"] as const;
 const KEYS = { rank_distance: "distance", labeler: "labeler", confidence: "confidence" } as const;
 
