@@ -83,6 +83,29 @@ class Membership(models.Model):
         return f"{self.user_id}: {self.role}"
 
 
+class LabelerWeight(models.Model):
+    """How much each ranking of a person counts where a project's models learn from it; without a row, 1.
+
+    It outlives the membership, as the rankings do.
+    """
+
+    MOST = 10.0
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="labeler_weights", db_index=False
+    )
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="labeler_weights")
+    weight = models.FloatField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "user"], name="one_weight_per_labeler_and_project"),
+            models.CheckConstraint(condition=Q(weight__gt=0, weight__lte=10.0), name="labeler_weight_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.weight:g}"
+
+
 class SignInLink(models.Model):
     """A link that signs one person in, once. Only the SHA-256 of its secret is stored."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from accounts.access import Viewer, memberships_of
 from accounts.facts import facts
-from accounts.models import ApiToken, Event, Membership, Project, User
+from accounts.models import ApiToken, Event, LabelerWeight, Membership, Project, User
 
 # How many rows of each kind a project has; the apps that know contribute them (accounts/facts.py).
 COUNTS = ("prompts", "open_tasks", "rankings", "demonstrations", "versions")
@@ -43,8 +44,15 @@ def _overview(membership: Membership, known: dict[str, Any]) -> dict[str, Any]:
 
 
 def members_of(project: Project) -> QuerySet[Membership]:
-    """Everybody in the project, by name."""
-    return project.memberships.select_related("user").order_by("user__display_name", "user_id")
+    """Everybody in the project, by name, each with the `weight` of their rankings."""
+    members = project.memberships.select_related("user").annotate(weight=weight_of("user"))
+    return members.order_by("user__display_name", "user_id")
+
+
+def weight_of(user: str) -> Coalesce:
+    """How much a ranking counts, for `annotate` on rows of a project; `user` is their field that names the labeler."""
+    weights = LabelerWeight.objects.filter(project=OuterRef("project"), user=OuterRef(user))
+    return Coalesce(Subquery(weights.values("weight")), 1.0)
 
 
 def tokens_of(user: User) -> QuerySet[ApiToken]:

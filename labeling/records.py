@@ -45,7 +45,7 @@ class CanonicalRanking(TypedDict):
     revision: int
     active_ms: int
     submitted_at: str
-    weight: float
+    weight: float  # of this labeler's rankings, as it was when the record was made
     snapshot: NotRequired[str]
     round: NotRequired[int]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -13,7 +14,7 @@ from rest_framework.views import APIView
 from accounts.access import project_for
 from accounts.api.serializers import InvitedOut, LinkOut, MemberOut
 from accounts.auth import user_of
-from accounts.models import Pool, Role
+from accounts.models import Membership, Pool, Role
 from accounts.selectors import members_of
 from accounts.services import change_member, invite, link_for_member, remove_member
 from common.api import StrictSerializer
@@ -34,6 +35,10 @@ class InviteIn(StrictSerializer):
 class MemberIn(StrictSerializer):
     role = serializers.ChoiceField(choices=Role.choices, required=False)
     pool = serializers.ChoiceField(choices=Pool.choices, required=False)
+    weight = serializers.FloatField(
+        required=False,
+        help_text="How much each of this person's rankings counts in training: above 0, up to 10",
+    )
 
 
 class Members(APIView):
@@ -51,9 +56,7 @@ class Members(APIView):
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
         body = InviteIn.parse(request.data)
         member, link = invite(project=project, actor=user_of(request), **body)
-        return Response(
-            {"member": MemberOut(member).data, "sign_in_link": link}, status=status.HTTP_201_CREATED
-        )
+        return Response({"member": _told(member), "sign_in_link": link}, status=status.HTTP_201_CREATED)
 
 
 class Member(APIView):
@@ -61,12 +64,11 @@ class Member(APIView):
 
     @extend_schema(operation_id="update_member", request=MemberIn, responses=MemberOut)
     def patch(self, request: Request, project_id: UUID, user_id: UUID) -> Response:
-        """Change role or pool (admins); the last admin stays one."""
+        """Change role, pool or weight (admins); the last admin stays one, and snapshots keep the weights they were made with."""
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
         body = MemberIn.parse(request.data)
-        return Response(
-            MemberOut(change_member(project=project, user_id=user_id, actor=user_of(request), **body)).data
-        )
+        member = change_member(project=project, user_id=user_id, actor=user_of(request), **body)
+        return Response(_told(member))
 
     @extend_schema(operation_id="remove_member", responses={204: None})
     def delete(self, request: Request, project_id: UUID, user_id: UUID) -> Response:
@@ -85,3 +87,7 @@ class MemberLink(APIView):
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
         link = link_for_member(project=project, user_id=user_id, actor=user_of(request))
         return Response({"sign_in_link": link}, status=status.HTTP_201_CREATED)
+
+
+def _told(member: Membership) -> dict[str, Any]:
+    return MemberOut(members_of(member.project).get(pk=member.pk)).data

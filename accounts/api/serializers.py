@@ -51,6 +51,7 @@ class MemberOut(Out):
     user = MemberUserOut()
     role = serializers.ChoiceField(choices=Role.choices)
     pool = serializers.ChoiceField(choices=Pool.choices)
+    weight = serializers.FloatField(help_text="How much each of this person's rankings counts in training")
 
 
 class LinkOut(Out):

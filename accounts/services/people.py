@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.access import projects_visible_to
 from accounts.events import record
-from accounts.models import Membership, Pool, Project, Role, User
+from accounts.models import LabelerWeight, Membership, Pool, Project, Role, User
 from accounts.services.links import make_sign_in_link
 from accounts.services.names import name_line
 from common.errors import DomainError, FieldError, Forbidden, InvalidInput, NotFound
@@ -134,9 +134,15 @@ def invite(
 
 @transaction.atomic
 def change_member(
-    *, project: Project, user_id: UUID, actor: User, role: str | None = None, pool: str | None = None
+    *,
+    project: Project,
+    user_id: UUID,
+    actor: User,
+    role: str | None = None,
+    pool: str | None = None,
+    weight: float | None = None,
 ) -> Membership:
-    """Set role or pool. Raises NotFound or LastAdmin."""
+    """Set role, pool, or how much this person's rankings count. Raises NotFound, LastAdmin or InvalidInput."""
     member = _locked_member(project, user_id)
     if role is not None and role != member.role:
         _keep_an_admin(project, member)
@@ -144,15 +150,20 @@ def change_member(
     if pool is not None:
         member.pool = pool
     member.save(update_fields=["role", "pool"])
-    record(
-        "membership.changed",
-        subject=member.user,
-        actor=actor,
-        project=project,
-        role=member.role,
-        pool=member.pool,
-    )
+    said = {"role": member.role, "pool": member.pool}
+    weighed = {} if weight is None else {"weight": _weigh(member, weight)}
+    record("membership.changed", subject=member.user, actor=actor, project=project, **said, **weighed)
     return member
+
+
+def _weigh(member: Membership, weight: float) -> float:
+    if not 0 < weight <= LabelerWeight.MOST:  # Not a number is neither.
+        text = f"weight: choose a number above 0, up to {LabelerWeight.MOST:g}; 1 is usual."
+        raise InvalidInput(text, errors=[FieldError("weight", "out_of_range", text)])
+    LabelerWeight.objects.update_or_create(
+        project=member.project, user=member.user, defaults={"weight": weight}
+    )
+    return weight
 
 
 @transaction.atomic

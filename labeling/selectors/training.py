@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from accounts.models import Pool, Project
+from accounts.selectors import weight_of
 from accounts.services import pseudonym
 from labeling.models import Candidate, Demonstration, Prompt, RankedItem, Ranking, Split
 from labeling.records import CanonicalDemonstration, CanonicalPrompt, CanonicalRanking, Response
@@ -48,6 +49,7 @@ def _rankings(project: Project, as_of: datetime) -> QuerySet[Ranking]:
     rows = Ranking.objects.select_related("task__prompt", "project").prefetch_related(
         Prefetch("items", items)
     )
+    rows = rows.annotate(weight=weight_of("labeler"))
     return _accepted(rows, Ranking.objects.all(), project, as_of)
 
 
@@ -69,7 +71,7 @@ def _accepted(rows: QuerySet[A], every: QuerySet[A], project: Project, as_of: da
 
 
 def canonical_ranking(ranking: Ranking) -> CanonicalRanking:
-    """The ranking as everybody outside sees it. No query if it comes from `rankings_for_training`."""
+    """The ranking as everybody outside sees it, which comes from `rankings_for_training`. No query."""
     items = list(ranking.items.all())
     prompt = ranking.task.prompt
     return {
@@ -94,7 +96,7 @@ def canonical_ranking(ranking: Ranking) -> CanonicalRanking:
         "revision": ranking.revision,
         "active_ms": ranking.active_ms,
         "submitted_at": ranking.submitted_at.isoformat(),
-        "weight": 1.0,
+        "weight": ranking.weight,  # type: ignore[attr-defined]  # `rankings_for_training` adds it
     }
 
 

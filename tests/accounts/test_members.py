@@ -78,6 +78,22 @@ def test_role_and_pool_can_be_changed(client_of, eva, ana, members):
     )
 
 
+@pytest.mark.parametrize("weight", [0, -1, 10.5, "nan", "inf", None, "much"])
+def test_a_weight_out_of_its_range_is_refused(client_of, eva, ana, members, weight):
+    answer = client_of(eva).patch(f"{members}{ana.pk}/", {"weight": weight})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "weight")
+    assert {one["weight"] for one in client_of(eva).get(members).json()} == {1.0}
+
+
+def test_admins_weigh_a_person_s_rankings(client_of, eva, ana, members):
+    changed = client_of(eva).patch(f"{members}{ana.pk}/", {"weight": 0.25}).json()
+    assert (changed["weight"], changed["pool"]) == (0.25, "train")
+    told = {one["user"]["id"]: one["weight"] for one in client_of(eva).get(members).json()}
+    assert (told.pop(str(ana.pk)), set(told.values())) == (0.25, {1.0})
+    assert Event.objects.get(kind="membership.changed").data["weight"] == 0.25
+    assert client_of(ana).patch(f"{members}{ana.pk}/", {"weight": 10}).status_code == 403
+
+
 def test_the_last_admin_stays(client_of, eva, members):
     for answer in (
         client_of(eva).patch(f"{members}{eva.pk}/", {"role": "labeler"}),

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
-from accounts.services import pseudonym
+from accounts.services import change_member, pseudonym
 from labeling.formats import preference, prompts, rankings, sft
 from labeling.models import Ranking
 from labeling.pairs import pairs_of
@@ -56,6 +56,8 @@ def test_the_canonical_ranking_has_everything(project, ranked, ana):
     assert (record["pool"], record["guideline"], record["weight"]) == ("train", "v1", 1.0)
     assert record["responses"][0]["policy"].startswith("secret-model")
     assert record["display_order"] == ranking.display_order
+    change_member(project=project, user_id=ana.pk, actor=ana, weight=0.25)
+    assert [{**record, "weight": 0.25}] == records(project)
     said = json.dumps(record)
     assert str(ana.pk) not in said
     assert "ana" not in record["labeler"]

@@ -346,7 +346,7 @@ export interface paths {
         delete: operations["remove_member"];
         options?: never;
         head?: never;
-        /** @description Change role or pool (admins); the last admin stays one. */
+        /** @description Change role, pool or weight (admins); the last admin stays one, and snapshots keep the weights they were made with. */
         patch: operations["update_member"];
         trace?: never;
     };
@@ -1248,6 +1248,11 @@ export interface components {
             user: components["schemas"]["MemberUserOut"];
             role: components["schemas"]["RoleEnum"];
             pool: components["schemas"]["PoolEnum"];
+            /**
+             * Format: double
+             * @description How much each of this person's rankings counts in training
+             */
+            weight: number;
         };
         /** @description Base of what goes out. */
         MemberUserOut: {
@@ -1382,6 +1387,11 @@ export interface components {
         PatchedMemberInRequest: {
             role?: components["schemas"]["RoleEnum"];
             pool?: components["schemas"]["PoolEnum"];
+            /**
+             * Format: double
+             * @description How much each of this person's rankings counts in training: above 0, up to 10
+             */
+            weight?: number;
         };
         /** @description Base of every input: a field that nobody declared is an error, never silently dropped. */
         PatchedProjectChangeInRequest: {

@@ -1,4 +1,4 @@
-import { Button, NativeSelect, Table } from "@mantine/core";
+import { Button, NativeSelect, NumberInput, Table, Text } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
@@ -16,11 +16,13 @@ import { POOLS, ROLES } from "./roles";
 import { useTexts } from "./texts";
 import "./members.css";
 
+const MOST = 10;
+
 function useChange(project: string) {
   const { t } = useTexts();
   const say = useErrorText();
   return useMutation({
-    mutationFn: ({ user, ...change }: { user: string; role?: Role; pool?: Pool }) =>
+    mutationFn: ({ user, ...change }: { user: string; role?: Role; pool?: Pool; weight?: number }) =>
       body(api.PATCH("/api/v1/projects/{project_id}/members/{user_id}/", { params: { path: { project_id: project, user_id: user } }, body: change })),
     onSuccess: (changed) => {
       queryClient.setQueryData<Member[]>(["members", project], (old) => old?.map((one) => (one.user.id === changed.user.id ? changed : one)));
@@ -28,6 +30,18 @@ function useChange(project: string) {
     },
     onError: (error) => notify(say(error), { isError: true }),
   });
+}
+
+/** Sent when it is left or Enter is pressed, not at every digit. */
+function Weight({ member, isPending, onChange }: { member: Member; isPending: boolean; onChange: (weight: number) => void }) {
+  const { t } = useTexts();
+  const [typed, setTyped] = useState<number | string>(member.weight);
+  const leave = () => {
+    const isNew = typeof typed === "number" && typed > 0 && typed <= MOST && typed !== member.weight;
+    if (isNew) onChange(typed);
+    else setTyped(member.weight);
+  };
+  return <NumberInput size="xs" w={76} aria-label={t("weight.of", { name: member.user.display_name })} value={typed} disabled={isPending} min={0} max={MOST} hideControls clampBehavior="none" onChange={setTyped} onBlur={leave} onKeyDown={(e) => (e.key === "Enter" ? e.currentTarget.blur() : undefined)} />;
 }
 
 function Row({ member, project, isMe, onLink, onRemove }: { member: Member; project: string; isMe: boolean; onLink: () => void; onRemove: () => void }) {
@@ -42,6 +56,9 @@ function Row({ member, project, isMe, onLink, onRemove }: { member: Member; proj
       </Table.Td>
       <Table.Td>
         <NativeSelect size="xs" aria-label={t("pool.of", { name: user.display_name })} value={pool} disabled={change.isPending} onChange={(e) => change.mutate({ user: user.id, pool: e.currentTarget.value as Pool })} data={POOLS.map((value) => ({ value, label: t(`pool.${value}`) }))} />
+      </Table.Td>
+      <Table.Td>
+        <Weight key={member.weight} member={member} isPending={change.isPending} onChange={(weight) => change.mutate({ user: user.id, weight })} />
       </Table.Td>
       <Table.Td ta="right" className="member-actions">
         {user.is_synthetic ? null : <Button size="compact-sm" variant="subtle" color="gray" onClick={onLink}>{t("link")}</Button>}
@@ -67,21 +84,25 @@ export function MembersPage() {
     <Page title={t("members.title")} subtitle={t("members.lead")} actions={isAdmin ? <Button leftSection={<Icon name="plus" size={16} />} onClick={() => setInviting(true)}>{t("invite")}</Button> : null}>
       <QueryState query={members}>
         {(list) => (
-          <Table aria-label={t("members.title")} className="members">
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>{t("name")}</Table.Th>
-                <Table.Th>{t("role")}</Table.Th>
-                <Table.Th>{t("pool")}</Table.Th>
-                <Table.Th aria-label={t("actions")} />
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {list.map((member) => (
-                <Row key={member.user.id} member={member} project={project} isMe={member.user.id === me?.id} onLink={() => setLinking(member)} onRemove={() => setRemoving(member)} />
-              ))}
-            </Table.Tbody>
-          </Table>
+          <>
+            <Table aria-label={t("members.title")} className="members">
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t("name")}</Table.Th>
+                  <Table.Th>{t("role")}</Table.Th>
+                  <Table.Th>{t("pool")}</Table.Th>
+                  <Table.Th>{t("weight")}</Table.Th>
+                  <Table.Th aria-label={t("actions")} />
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {list.map((member) => (
+                  <Row key={member.user.id} member={member} project={project} isMe={member.user.id === me?.id} onLink={() => setLinking(member)} onRemove={() => setRemoving(member)} />
+                ))}
+              </Table.Tbody>
+            </Table>
+            <Text size="sm" c="dimmed" mt="md" maw={640}>{t("weight.help")}</Text>
+          </>
         )}
       </QueryState>
       {isInviting ? <Invite project={project} onClose={() => setInviting(false)} /> : null}
