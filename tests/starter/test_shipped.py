@@ -1,6 +1,7 @@
 """The starter GPT that lies in the repository."""
 
 import json
+from collections import Counter
 from statistics import fmean
 
 import torch
@@ -15,7 +16,10 @@ from inference.services.bases import STARTER
 from labeling.demo.preference import hidden_score
 from labeling.demo.prompts import make_prompts
 from training.core.loop import pad
-from training.starter.__main__ import DIALOGUES
+from training.starter.__main__ import DIALOGUES, ROOT
+from training.starter.pairs import agreement, unpicked
+
+RATED = ROOT / "training/starter/rated/pairs.jsonl"
 
 
 def test_it_is_safe_small_and_says_what_it_is():
@@ -43,6 +47,18 @@ def test_a_reward_model_on_it_starts_with_rewards_of_about_deviation_1():
     with torch.no_grad():
         found = [float(ScalarModel.from_policy(STARTER, seed=s).rewards(ids, mask).std()) for s in range(4)]
     assert 0.5 < fmean(found) < 3
+
+
+def test_the_rated_pairs_are_its_own_and_the_votes_are_as_told():
+    rated = [json.loads(line) for line in RATED.read_text(encoding="utf-8").splitlines()]
+    assert [{side: row[side] for side in ("prompt", "A", "B")} for row in rated[:6]] == unpicked(STARTER, 6)
+    same, pairs = agreement(RATED)
+    assert (same >= 80, pairs) == (True, 100)
+    told = (ROOT / "docs/develop/starter.md").read_text(encoding="utf-8")
+    assert f"**{same} of {pairs}** pairs" in told
+    for votes in Counter((row["rater_1"], row["rater_2"]) for row in rated).items():
+        (one, other), count = votes
+        assert f"| {one} | {other} | {count} |" in told
 
 
 def test_its_answers_are_readable_and_of_varied_quality():

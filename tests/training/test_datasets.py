@@ -43,7 +43,13 @@ def test_a_demonstration_keeps_its_turns():
 
 
 def test_a_ranking_says_who_made_it_of_which_prompt_and_how_sure():
-    record = {**ranking(), "prompt_id": "p7", "confidence": 4, "scores": {"a": {"overall": 6}, "b": {}}, "weight": 0.25}
+    record = {
+        **ranking(),
+        "prompt_id": "p7",
+        "confidence": 4,
+        "scores": {"a": {"overall": 6}, "b": {}},
+        "weight": 0.25,
+    }
     row = reward_row(record, same_tokenizer=set())
     assert (row["prompt_id"], row["labeler"], row["confidence"]) == ("p7", "h:0", 4)
     assert (row["ratings"], row["weight"]) == ({"a": 6}, 0.25)

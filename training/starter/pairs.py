@@ -7,14 +7,14 @@ python -m training.starter.pairs --agreement training/starter/rated/pairs.jsonl
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 
+from inference.engine.__main__ import main as sample
 from labeling.demo.prompts import make_prompts
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PAIRS, SEED, SAMPLING_SEED, MAX_TOKENS = 100, 20261125, 7, 80
 
 
@@ -34,14 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def unpicked(model: Path) -> list[dict[str, str]]:
-    """Two answers, A and B, to each of a hundred prompts of its world: the first two that the sampler draws."""
-    prompts = list(make_prompts(PAIRS, seed=SEED))
+def unpicked(model: Path, count: int = PAIRS) -> list[dict[str, str]]:
+    """Two answers, A and B, to each of the first `count` of a hundred prompts of its world: the first two that the sampler draws."""
+    prompts = list(make_prompts(PAIRS, seed=SEED))[:count]
     asked = "".join(json.dumps({"prompt": prompt, "id": prompt}) + "\n" for prompt in prompts)
-    command = [sys.executable, "-m", "inference.engine", str(model), "--n", "2", "--max-tokens", str(MAX_TOKENS),
-               "--seed", str(SAMPLING_SEED)]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, input=asked, capture_output=True, text=True, check=True)  # noqa: S603 - our own module
-    drawn = [json.loads(line) for line in done.stdout.splitlines()]
+    options = ["--n", "2", "--max-tokens", str(MAX_TOKENS), "--seed", str(SAMPLING_SEED)]
+    sample([str(model), *options], source=io.StringIO(asked), target=(answers := io.StringIO()))
+    drawn = [json.loads(line) for line in answers.getvalue().splitlines()]
     texts = {(row["id"], row["candidate"]): row["text"] for row in drawn}
     return [{"prompt": prompt, "A": texts[prompt, 0], "B": texts[prompt, 1]} for prompt in prompts]
 
