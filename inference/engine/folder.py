@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -89,15 +89,17 @@ def check_tokenizer_fits(path: str | Path) -> None:
     folder = Path(path)
     rows = _read_json_object(folder / "config.json").get("vocab_size")
     if isinstance(rows, int) and (folder / TOKENIZER_FILE).is_file():
-        check_vocabulary(_ids_in(_read_json_object(folder / TOKENIZER_FILE)), _pad_of(folder), rows)
+        tokenizer = _read_json_object(folder / TOKENIZER_FILE)
+        check_vocabulary(_ids_in(tokenizer), {*_special_in(tokenizer), _pad_of(folder)}, rows)
 
 
-def check_vocabulary(ids: Mapping[str, int], pad: str | None, rows: int) -> None:
-    """Refuse token ids past an embedding of `rows` rows, all but PAD's: `ensure_pad` may have put it one past the end.
+def check_vocabulary(ids: Mapping[str, int], special: Collection[str | None], rows: int) -> None:
+    """Refuse ids of words past an embedding of `rows` rows. Special tokens may lie there: no text is ever encoded to one.
+    So does PAD where `ensure_pad` added it, and a marker of images in Gemma's text models.
 
     Nothing is wrong with rows to spare: embeddings are padded to a round number. Raises UnsafeModelFolder.
     """
-    if max((number + (token != pad) for token, number in ids.items()), default=0) > rows:
+    if any(number >= rows and token not in special for token, number in ids.items()):
         raise UnsafeModelFolder(
             f"the tokenizer has {max(ids.values()) + 1} tokens, the model's embedding {rows} rows; "
             "give the tokenizer that the model was trained with, or a model resized and trained to this one."
@@ -167,6 +169,10 @@ def _ids_in(tokenizer: dict[str, Any]) -> dict[str, int]:
         return {token: int(number) for token, number in (found | added).items()}
     except (LookupError, TypeError, ValueError) as error:
         raise UnsafeModelFolder(f"{TOKENIZER_FILE}: lists no tokens; save the tokenizer again.") from error
+
+
+def _special_in(tokenizer: dict[str, Any]) -> set[str]:
+    return {token["content"] for token in tokenizer.get("added_tokens") or () if token.get("special")}
 
 
 def _pad_of(folder: Path) -> str | None:

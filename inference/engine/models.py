@@ -247,15 +247,17 @@ def _width(backbone: PreTrainedModel) -> int:
 
 
 def _fit_embedding(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Room for a PAD that was added. The mean keeps its logit ordinary; a zero would win where all logits are negative.
+    """Room for special tokens that were added, as PAD. The mean keeps their logits ordinary; a zero would win where all
+    logits are negative.
 
-    Rows for more tokens would be made up, and a model that reads them was trained with another tokenizer.
+    Rows for words would be made up, and a model that reads them was trained with another tokenizer.
     """
-    old = model.get_input_embeddings().weight.shape[0]
-    check_vocabulary(tokenizer.get_vocab(), str(tokenizer.pad_token), old)
-    if int(tokenizer.pad_token_id) < old:
+    old, ids = model.get_input_embeddings().weight.shape[0], tokenizer.get_vocab()
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    check_vocabulary(ids, special, old)
+    if (wanted := max(ids.values()) + 1) <= old:
         return
-    model.resize_token_embeddings(old + 1, mean_resizing=False)
+    model.resize_token_embeddings(wanted, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             if layer is not None:

@@ -76,12 +76,12 @@ def test_the_word_auto_map_as_a_token_is_no_danger(folder: Path) -> None:
     check_version_folder(folder)
 
 
-def _pretend(folder: Path, model: dict[str, object], **config: object) -> None:
-    (folder / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": None}))
+def _pretend(folder: Path, model: dict[str, object], added: object = None, **config: object) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": added}))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
-def test_a_tokenizer_must_fit_its_embedding_and_only_pad_may_lie_one_past_it(
+def test_a_tokenizer_must_fit_its_embedding_and_only_special_tokens_may_lie_past_it(
     folder: Path, larger_tokenizer: PreTrainedTokenizerFast
 ) -> None:
     check_tokenizer_fits(folder)  # as many tokens as rows
@@ -91,8 +91,11 @@ def test_a_tokenizer_must_fit_its_embedding_and_only_pad_may_lie_one_past_it(
     _pretend(folder, {"vocab": words | {"[PAD]": 512}}, pad_token={"content": "word 7"})
     with pytest.raises(UnsafeModelFolder, match=r"513 tokens.* 512 rows"):
         check_tokenizer_fits(folder)
-    _pretend(folder, {"vocab": words | {"[PAD]": 513}}, pad_token="[PAD]")
-    with pytest.raises(UnsafeModelFolder, match=r"514 tokens.* 512 rows"):
+    image = {"content": "<image_soft_token>", "id": 512, "special": True}
+    _pretend(folder, {"vocab": words}, [image], pad_token="word 7")
+    check_tokenizer_fits(folder)  # Gemma's text models have one
+    _pretend(folder, {"vocab": words}, [{**image, "special": False}], pad_token="word 7")
+    with pytest.raises(UnsafeModelFolder, match=r"513 tokens.* 512 rows"):
         check_tokenizer_fits(folder)
     _pretend(folder, {"vocab": [[word, -1.0] for word in words]})  # Unigram
     check_tokenizer_fits(folder)

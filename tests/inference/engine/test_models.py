@@ -113,6 +113,18 @@ def test_a_tokenizer_larger_than_the_embedding_is_refused_with_both_sizes(
             load(tmp_path / folder)
 
 
+def test_special_tokens_past_the_embedding_get_rows_and_the_others_stay(
+    gpt2: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    folder = _saved(gpt2, tokenizer, tmp_path / "marked")
+    more = AutoTokenizer.from_pretrained(folder)
+    more.add_special_tokens({"extra_special_tokens": ["<image_soft_token>", "<other>"]})
+    more.save_pretrained(folder)
+    loaded, again = load_policy(folder)
+    assert loaded.config.vocab_size == len(again) == 514
+    assert torch.equal(loaded.get_input_embeddings().weight[:512], gpt2.get_input_embeddings().weight)
+
+
 def test_an_embedding_padded_beyond_its_tokenizer_stays_as_it_is(gpt2: Any, tmp_path: Path) -> None:
     words = train_tokenizer(["quite other words, these zebras"], 300)
     loaded, tokenizer = load_policy(_saved(gpt2, words, tmp_path / "padded"))
