@@ -28,9 +28,10 @@ from typing import Any
 Row = tuple[str, float, str, float]
 
 FILL = """
-INSERT INTO labeling_prompt (id, project_id, messages, digest, owner_key, split, source, external_id, tags, created_at)
+INSERT INTO labeling_prompt (id, project_id, messages, digest, owner_key, split, source, external_id, tags, prefix_digest, pii,
+    created_at)
 SELECT gen_random_uuid(), %(project)s, jsonb_build_array(jsonb_build_object('role', 'user', 'content', repeat('word ', 80))),
-    'bench ' || n, '', 'train', 'imported', '', '[]', now() FROM generate_series(1, %(tasks)s) n;
+    'bench ' || n, '', 'train', 'imported', '', '[]', '', '[]', now() FROM generate_series(1, %(tasks)s) n;
 INSERT INTO labeling_task (id, batch_id, project_id, kind, prompt_id, copy, state, priority, created_at)
 SELECT gen_random_uuid(), %(batch)s, %(project)s, 'ranking', id, 0, 'open', 0, now()
 FROM labeling_prompt WHERE project_id = %(project)s;

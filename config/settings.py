@@ -173,6 +173,7 @@ SPECTACULAR_SETTINGS = {
         "JobStateEnum": "inference.states.JobState",
         "StageEnum": "inference.states.Stage",
         "TaskKindEnum": "labeling.models.TaskKind",
+        "PiiKindEnum": "labeling.pii.KINDS",
         "AssignmentStateEnum": "labeling.states.AssignmentState",
         "SnapshotKindEnum": "training.models.SnapshotKind",
         "RunKindEnum": "training.models.RunKind",

@@ -17,6 +17,13 @@ class PromptSource(TextChoices):
     PLAYGROUND = "playground"
 
 
+class LeftOutReason(TextChoices):
+    NEAR_DUPLICATE = (
+        "near_duplicate"  # shares a long prefix with a prompt that was there, or earlier in the file
+    )
+    OWNER_CAP = "owner_cap"  # its owner had as many prompts as one owner may have
+
+
 class TaskKind(TextChoices):
     DEMONSTRATION = "demonstration"
     RANKING = "ranking"

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 
 TRAIN_BELOW, VALID_BELOW = 0.90, 0.95  # above: held out
+LONG_PREFIX = 200  # characters: two prompts that share as many are near-duplicates
 
 
 class Message(TypedDict):
@@ -31,6 +32,24 @@ def uuid7() -> UUID:
 def digest_of(messages: Sequence[Message]) -> str:
     """SHA-256 (hex) of the messages as canonical JSON: [["role","content"], ...], UTF-8, no spaces, nothing normalised."""
     return hashlib.sha256(orjson.dumps([[m["role"], m["content"]] for m in messages])).hexdigest()
+
+
+def prefix_digest_of(messages: Sequence[Message]) -> str:
+    """What near-duplicates have in common: 128 bits of the SHA-256 of how the dialogue begins, case and spaces folded.
+
+    "A long common prefix" (InstructGPT, 2203.02155, section 3.2) is here the first LONG_PREFIX characters of all turns but the
+    system's; of a shorter dialogue all of it, but for its closing punctuation, so that "Write to Ann" and "Write to Anna" differ.
+    A system prompt is left out, because a project's prompts share it by design. One hash, so one look in an index finds all.
+    """
+    text = "\n".join(turn["content"] for turn in messages if turn["role"] != "system")
+    begins = _begins(text[: 2 * LONG_PREFIX])
+    if len(begins) < LONG_PREFIX:
+        begins = _begins(text)  # short, or mostly white space
+    return hashlib.sha256((begins.rstrip(" .?!…。") or begins).encode()).hexdigest()[:32]
+
+
+def _begins(text: str) -> str:
+    return unicodedata.normalize("NFKC", " ".join(text.split())).casefold()[:LONG_PREFIX]
 
 
 def split_of(owner_key: str, digest: str) -> str:

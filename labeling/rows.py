@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from common.errors import InvalidInput
 from common.text import MAX_TEXT_BYTES, clean_text
-from labeling.identity import Message, digest_of, split_of
+from labeling.identity import Message, digest_of, prefix_digest_of, split_of
 from labeling.lines import RowError
+from labeling.pii import kinds_in
 
 ROLES = ("system", "user", "assistant")
 MAX_ID, MAX_OWNER, MAX_TAGS, MAX_TAG = 200, 120, 20, 60
@@ -31,6 +32,8 @@ class PromptRow(NamedTuple):
     external_id: str
     tags: list[str]
     completion: str | None
+    prefix_digest: str
+    pii: list[str]
 
 
 def parse_row(row: dict[str, Any]) -> PromptRow:
@@ -55,6 +58,8 @@ def parse_row(row: dict[str, Any]) -> PromptRow:
         external_id=_short(row, "id", MAX_ID),
         tags=_tags(row),
         completion=completion,
+        prefix_digest=prefix_digest_of(messages),
+        pii=kinds_in(messages),
     )
 
 

@@ -8,6 +8,7 @@ urlpatterns = [
     path("projects/<uuid:project_id>/prompts/", prompts.Prompts.as_view()),
     path("projects/<uuid:project_id>/prompts/import/", prompts.PromptImport.as_view()),
     path("prompts/<uuid:prompt_id>/", prompts.OnePrompt.as_view()),
+    path("prompts/<uuid:prompt_id>/clear-pii/", prompts.ClearPii.as_view()),
     path("projects/<uuid:project_id>/quality/", quality.ProjectQuality.as_view()),
     path("projects/<uuid:project_id>/tasks/next/", tasks.NextTask.as_view()),
     path("assignments/", tasks.OwnAssignments.as_view()),

@@ -9,7 +9,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from labeling.models import PromptSource, Split, TaskKind
+from labeling.models import LeftOutReason, PromptSource, Split, TaskKind
+from labeling.pii import KINDS
 from labeling.states import AssignmentState
 
 Out = serializers.Serializer[Any]
@@ -145,6 +146,10 @@ class PromptSerializer(Out):
     messages = MessageSerializer(many=True)
     split = serializers.ChoiceField(choices=Split.choices)
     source = serializers.ChoiceField(choices=PromptSource.choices)  # type: ignore[assignment]  # DRF takes it away
+    pii = serializers.ListField(
+        child=serializers.ChoiceField(choices=KINDS),
+        help_text="Kinds of personal data found in it. A prompt of the training split with any is kept out of training.",
+    )
     external_id = serializers.CharField()
     tags = serializers.ListField(child=serializers.CharField())
     created_at = serializers.DateTimeField()
@@ -163,11 +168,35 @@ class ImportSplitsSerializer(Out):
     heldout = serializers.IntegerField()
 
 
+class ImportPiiSerializer(Out):
+    """New prompts by kind of personal data."""
+
+    email = serializers.IntegerField()
+    phone = serializers.IntegerField()
+    iban = serializers.IntegerField()
+    card = serializers.IntegerField()
+    national_id = serializers.IntegerField()
+    ip_address = serializers.IntegerField()
+
+
+class ImportNoteSerializer(Out):
+    line = serializers.IntegerField()
+    reason = serializers.ChoiceField(choices=[*LeftOutReason.values, "pii"])
+    kinds = serializers.ListField(child=serializers.ChoiceField(choices=KINDS))
+    like_line = serializers.IntegerField(allow_null=True, help_text="The earlier row that it begins like.")
+    like_prompt = serializers.UUIDField(allow_null=True, help_text="The prompt that it begins like.")
+
+
 class ImportReportSerializer(Out):
     imported = serializers.IntegerField()
     duplicates = serializers.IntegerField()
+    near_duplicates = serializers.IntegerField(help_text="Rows left out: they begin like another prompt.")
+    over_owner_cap = serializers.IntegerField(help_text="Rows left out: their owner has enough prompts.")
     demonstrations = serializers.IntegerField()
     splits = ImportSplitsSerializer()
+    flagged = serializers.IntegerField(help_text="New prompts with personal data.")
+    pii = ImportPiiSerializer()
+    notes = ImportNoteSerializer(many=True, help_text="The first 100 rows that were left out or flagged.")
 
 
 class LabelerQualitySerializer(Out):

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.access import project_for
+from accounts.access import object_for, project_for
 from accounts.models import Role, User
 from common.api import Pages
 from common.errors import InvalidInput, NotFound
@@ -22,7 +22,8 @@ from labeling.api import inputs, outputs
 from labeling.identity import Message
 from labeling.models import Prompt, PromptSource, Split
 from labeling.selectors.prompts import prompts_for
-from labeling.services.prompts import add_prompt, import_prompts
+from labeling.services.prompts import add_prompt, clear_pii, import_prompts
+from labeling.services.sift import MAX_PER_OWNER
 
 MAX_IMPORT_BYTES = 1 << 30
 IN_MEMORY = 1 << 20
@@ -69,6 +70,7 @@ class Prompts(APIView):
             OpenApiParameter("split", str, enum=Split.values),
             OpenApiParameter("source", str, enum=PromptSource.values),
             OpenApiParameter("search", str, description="A piece of text in any message"),
+            OpenApiParameter("pii", bool, description="1: only prompts with personal data"),
             OpenApiParameter("cursor", str),
             OpenApiParameter("page_size", int),
         ],
@@ -84,10 +86,9 @@ class Prompts(APIView):
                 raise InvalidInput(f"{name}: expected one of {', '.join(known)}.")
         if "\x00" in asked["search"]:
             raise InvalidInput("search: there is a NUL character. Take it out.")
+        rows = prompts_for(request.user, project_id, **asked, flagged=_is_on(request, "pii"))
         pages = Pages()
-        page = (
-            pages.paginate_queryset(prompts_for(request.user, project_id, **asked), request, view=self) or []
-        )
+        page = pages.paginate_queryset(rows, request, view=self) or []
         return pages.get_paginated_response([render(prompt) for prompt in page])
 
     @extend_schema(
@@ -125,6 +126,19 @@ class OnePrompt(APIView):
         return Response(render(prompt))
 
 
+class ClearPii(APIView):
+    """A flag that was wrong."""
+
+    scopes: ClassVar = {"POST": "prompts:write"}
+
+    @extend_schema(request=None, responses=outputs.PromptSerializer, operation_id="clear_prompt_pii")
+    def post(self, request: Request, prompt_id: UUID) -> Response:
+        """Say that what was found is nobody's personal data, so that training may read the prompt (admins)."""
+        prompt = object_for(request.user, Prompt.objects.all(), prompt_id, at_least=Role.ADMIN)
+        clear_pii(prompt=prompt, actor=cast(User, request.user))
+        return Response(render(prompts_for(request.user).get(pk=prompt_id)))
+
+
 class PromptImport(APIView):
     """Prompts from a file of JSON lines."""
 
@@ -138,7 +152,20 @@ class PromptImport(APIView):
     scopes: ClassVar = {"POST": "prompts:write"}
 
     @extend_schema(
-        parameters=[OpenApiParameter("dry_run", bool, description="1: try everything, write nothing")],
+        parameters=[
+            OpenApiParameter("dry_run", bool, description="1: try everything, write nothing"),
+            OpenApiParameter(
+                "keep_near_duplicates",
+                bool,
+                description="1: take prompts that begin like another one for 200 characters, too",
+            ),
+            OpenApiParameter(
+                "max_per_owner",
+                int,
+                description=f"Prompts that one owner may have in the project, at least 1; `none`: any number."
+                f" Default {MAX_PER_OWNER}.",
+            ),
+        ],
         request={"multipart/form-data": inputs.ImportIn, "application/x-ndjson": bytes},
         responses={201: outputs.ImportReportSerializer, 200: outputs.ImportReportSerializer},
         operation_id="import_prompts",
@@ -146,13 +173,33 @@ class PromptImport(APIView):
     def post(self, request: Request, project_id: UUID) -> Response:
         """Import all rows (201) or none (422 `import_refused` names the bad ones); admins."""
         project = project_for(request.user, project_id, at_least=Role.ADMIN)
-        dry_run = request.query_params.get("dry_run", "") in ("1", "true")
+        dry_run = _is_on(request, "dry_run")
+        keep = _is_on(request, "keep_near_duplicates")
+        cap = _cap(request.query_params.get("max_per_owner", str(MAX_PER_OWNER)))
         stream = _file(request.data)
         with stream:
             report = import_prompts(
-                project=project, stream=stream, actor=cast(User, request.user), dry_run=dry_run
+                project=project,
+                stream=stream,
+                actor=cast(User, request.user),
+                dry_run=dry_run,
+                keep_near_duplicates=keep,
+                max_per_owner=cap,
             )
         return Response(report, status=200 if dry_run else 201)
+
+
+def _is_on(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "") in ("1", "true")
+
+
+def _cap(asked: str) -> int | None:
+    """The query's `max_per_owner`. Raises InvalidInput."""
+    if asked == "none":
+        return None
+    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:10]) < 1 << 31):
+        raise InvalidInput("max_per_owner: expected a whole number of at least 1, or none.")
+    return int(asked)
 
 
 def _file(data: Any) -> IO[bytes]:
@@ -170,5 +217,5 @@ def _file(data: Any) -> IO[bytes]:
 def render(prompt: Prompt) -> dict[str, Any]:
     """The body of a prompt that came from `prompts_for`."""
     counts = {"demonstration": prompt.demonstration_tasks, "ranking": prompt.ranking_tasks}  # type: ignore[attr-defined]
-    names = ("id", "messages", "split", "source", "external_id", "tags", "created_at")
+    names = ("id", "messages", "split", "source", "pii", "external_id", "tags", "created_at")
     return {name: getattr(prompt, name) for name in names} | {"tasks": counts}

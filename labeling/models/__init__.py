@@ -1,8 +1,8 @@
 """People's work: prompts, tasks handed out under a lease, demonstrations and rankings."""
 
-from labeling.choices import PromptSource, SkipReason, Split, TaskKind
+from labeling.choices import LeftOutReason, PromptSource, SkipReason, Split, TaskKind
 from labeling.models.answers import Answer, Demonstration, RankedItem, Ranking, Skip
-from labeling.models.work import Assignment, Batch, Candidate, Draft, Prompt, Slot, Tally, Task
+from labeling.models.work import Assignment, Batch, Candidate, Draft, LeftOut, Prompt, Slot, Tally, Task
 
 __all__ = [
     "Answer",
@@ -11,6 +11,8 @@ __all__ = [
     "Candidate",
     "Demonstration",
     "Draft",
+    "LeftOut",
+    "LeftOutReason",
     "Prompt",
     "PromptSource",
     "RankedItem",

@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from accounts.models import Project, User
 from inference.models import Completion
-from labeling.choices import PromptSource, Split, TaskKind
+from labeling.choices import LeftOutReason, PromptSource, Split, TaskKind
 from labeling.identity import uuid7
 from labeling.models.base import Row
 from labeling.states import AssignmentState, BatchState, TaskState
@@ -28,6 +28,10 @@ class Prompt(Row):
     split = models.CharField(max_length=8, choices=Split)  # decided once, by a hash of the owner key
     source = models.CharField(max_length=12, choices=PromptSource, default=PromptSource.IMPORTED)
     external_id = models.CharField(max_length=200, blank=True)
+    prefix_digest = models.CharField(
+        max_length=32, blank=True
+    )  # equal among near-duplicates; blank: not known
+    pii = models.JSONField(default=list)  # kinds of personal data found in it (pii.py), never what it says
     tags = models.JSONField(default=list)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=now)
@@ -40,6 +44,26 @@ class Prompt(Row):
         indexes: ClassVar = [
             models.Index(fields=["project", "id"], name="prompt_newest"),
             models.Index(fields=["project", "split", "id"], name="prompt_by_split"),
+            models.Index(fields=["project", "prefix_digest"], name="prompt_by_prefix"),
+            models.Index(fields=["project", "owner_key"], condition=~Q(owner_key=""), name="prompt_by_owner"),
+        ]
+
+
+class LeftOut(Row):
+    """A prompt that an import left out, and why: its digest only. Importing it again writes no second row."""
+
+    id = models.BigAutoField(primary_key=True)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", db_index=False)
+    digest = models.CharField(max_length=64)
+    reason = models.CharField(max_length=16, choices=LeftOutReason)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "digest"], name="left_out_once_per_project"),
+            models.CheckConstraint(
+                condition=Q(reason__in=LeftOutReason.values), name="left_out_reason_known"
+            ),
         ]
 
 

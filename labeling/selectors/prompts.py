@@ -22,10 +22,11 @@ def prompts_for(
     split: str = "",
     source: str = "",
     search: str = "",
+    flagged: bool = False,
 ) -> QuerySet[Prompt]:
     """Prompts of the projects where the viewer reviews or administers, with their numbers of tasks.
 
-    `search` finds a piece of text in any message, whatever the case.
+    `search` finds a piece of text in any message, whatever the case. `flagged`: only those with personal data.
     """
     visible = memberships_of(viewer).filter(role__in=MAY_LIST).values("project_id")
     rows = Prompt.objects.filter(project__in=visible)
@@ -35,6 +36,8 @@ def prompts_for(
         rows = rows.filter(split=split)
     if source:
         rows = rows.filter(source=source)
+    if flagged:
+        rows = rows.exclude(pii=[])
     if search:
         # jsonb as text has quotes and backslashes escaped; the piece that is looked for gets the same.
         piece = json.dumps(search, ensure_ascii=False)[1:-1]

@@ -5,25 +5,40 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from accounts.models import Pool, Project
 from accounts.selectors import weight_of
 from accounts.services import pseudonym
-from labeling.models import Candidate, Demonstration, Prompt, RankedItem, Ranking, Split
+from labeling.models import (
+    Candidate,
+    Demonstration,
+    LeftOut,
+    LeftOutReason,
+    Prompt,
+    RankedItem,
+    Ranking,
+    Split,
+)
 from labeling.records import CanonicalDemonstration, CanonicalPrompt, CanonicalRanking, Response
 
 A = TypeVar("A", Demonstration, Ranking)
 
 
 def demonstrations_for_training(project: Project, *, as_of: datetime) -> QuerySet[Demonstration]:
-    """The demonstrations that count at `as_of`, by id: latest revision, not late, not by a held-out labeler."""
+    """The demonstrations that count at `as_of`, by id: latest revision, not late, not by a held-out labeler.
+
+    None of a training prompt with personal data (`may_be_learned`).
+    """
     rows = Demonstration.objects.select_related("task__prompt", "project")
     return _accepted(rows, Demonstration.objects.all(), project, as_of).exclude(pool=Pool.HELDOUT)
 
 
 def rankings_for_training(project: Project, *, as_of: datetime) -> QuerySet[Ranking]:
-    """The rankings that count at `as_of`, by id, comparisons included; iterate with a chunk_size: memory stays flat."""
+    """The rankings that count at `as_of`, by id, comparisons included; iterate with a chunk_size: memory stays flat.
+
+    None of a training prompt with personal data (`may_be_learned`).
+    """
     return _rankings(project, as_of).exclude(pool=Pool.HELDOUT)
 
 
@@ -54,8 +69,25 @@ def _rankings(project: Project, as_of: datetime) -> QuerySet[Ranking]:
 
 
 def prompts_for_training(project: Project, *, as_of: datetime) -> QuerySet[Prompt]:
-    """The project's prompts at `as_of`, by id."""
-    return Prompt.objects.filter(project=project, created_at__lte=as_of).order_by("id")
+    """The project's prompts at `as_of`, by id; of the training split those without personal data."""
+    return Prompt.objects.filter(may_be_learned(), project=project, created_at__lte=as_of).order_by("id")
+
+
+def may_be_learned(prompt: str = "") -> Q:
+    """Prompts that training may read: nothing is learned from the other splits, so personal data bars only the first.
+
+    `prompt`: the lookup that leads to it, such as "task__prompt__".
+    """
+    return ~Q(**{f"{prompt}split": Split.TRAIN}) | Q(**{f"{prompt}pii": []})
+
+
+def prompts_left_out(project: Project, *, as_of: datetime) -> dict[str, int]:
+    """How many prompts training never sees, by reason: those that imports left out, and training prompts with personal data."""
+    there = Prompt.objects.filter(project=project, digest=OuterRef("digest"))
+    rows = LeftOut.objects.filter(~Exists(there), project=project, created_at__lte=as_of)
+    counted = dict(rows.values_list("reason").annotate(n=Count("pk")).order_by())
+    flagged = Prompt.objects.filter(~may_be_learned(), project=project, created_at__lte=as_of)
+    return {str(reason): counted.get(reason, 0) for reason in LeftOutReason.values} | {"pii": flagged.count()}
 
 
 def _accepted(rows: QuerySet[A], every: QuerySet[A], project: Project, as_of: datetime) -> QuerySet[A]:
@@ -67,7 +99,8 @@ def _accepted(rows: QuerySet[A], every: QuerySet[A], project: Project, as_of: da
         submitted_at__lte=as_of,
     )
     asked: dict[str, Any] = {"project": project, "submitted_at__lte": as_of, "is_late": False}
-    return rows.filter(**asked).exclude(Exists(newer)).order_by("id")
+    learned = may_be_learned("task__prompt__")
+    return rows.filter(learned, **asked).exclude(Exists(newer)).order_by("id")
 
 
 def canonical_ranking(ranking: Ranking) -> CanonicalRanking:

@@ -15,19 +15,32 @@ from accounts.models import Project, User
 from common.errors import FieldError, InvalidInput
 from labeling.identity import Message, uuid7
 from labeling.lines import RowError
-from labeling.models import Batch, Prompt, PromptSource, Split, TaskKind
+from labeling.models import Batch, LeftOutReason, Prompt, PromptSource, Split, TaskKind
 from labeling.rows import parse_row
 from labeling.services.imports import Errors, good_rows
+from labeling.services.sift import MAX_PER_OWNER, Note, flagged_by_kind, notes, sift
 from labeling.states import BatchState
 
 
-class ImportReport(TypedDict):
-    """What an import did."""
+class ImportCounts(TypedDict):
+    """What an import did, in numbers. The first four are all of its rows."""
 
     imported: int  # new prompts
     duplicates: int  # rows whose prompt the project, or the file, had already
+    near_duplicates: (
+        int  # rows left out because they begin like a prompt that was there, or like an earlier row
+    )
+    over_owner_cap: int  # rows left out because their owner has as many prompts as one owner may have
     demonstrations: int  # new demonstrations
     splits: dict[str, int]  # of the new prompts
+    flagged: int  # new prompts with personal data: those of the training split are kept out of training
+    pii: dict[str, int]  # the same by kind
+
+
+class ImportReport(ImportCounts):
+    """The numbers, and the first rows that there is something to say of."""
+
+    notes: list[Note]
 
 
 # One file may take longer than a page may ask of the database.
@@ -36,19 +49,24 @@ STAGING = """
 DROP TABLE IF EXISTS pg_temp.prompt_staging;
 CREATE TEMP TABLE prompt_staging (
     line integer, id uuid, digest text, split text, owner_key text, external_id text,
-    messages jsonb, tags jsonb, completion text
+    messages jsonb, tags jsonb, completion text, prefix_digest text, pii jsonb,
+    reason text, like_line integer, like_prompt uuid
 ) ON COMMIT DROP
 """
-COPY = "COPY prompt_staging (line, id, digest, split, owner_key, external_id, messages, tags, completion) FROM STDIN"
+COPY = """
+COPY prompt_staging (line, id, digest, split, owner_key, external_id, messages, tags, completion, prefix_digest, pii)
+FROM STDIN
+"""
 
 # In the order of the digests, so that two imports of the same rows wait for each other in one direction only.
 INSERT_PROMPTS = """
 WITH fresh AS (
     INSERT INTO labeling_prompt (id, project_id, messages, digest, owner_key, split, source, external_id, tags,
-        created_by_id, created_at)
-    SELECT id, %(project)s, messages, digest, owner_key, split, %(source)s, external_id, tags, %(actor)s,
-        statement_timestamp()
-    FROM (SELECT DISTINCT ON (digest) * FROM prompt_staging ORDER BY digest, line) AS first ORDER BY digest
+        prefix_digest, pii, created_by_id, created_at)
+    SELECT id, %(project)s, messages, digest, owner_key, split, %(source)s, external_id, tags, prefix_digest, pii,
+        %(actor)s, statement_timestamp()
+    FROM (SELECT DISTINCT ON (digest) * FROM prompt_staging ORDER BY digest, line) AS first
+    WHERE reason IS NULL ORDER BY digest
     ON CONFLICT (project_id, digest) DO NOTHING RETURNING split
 )
 SELECT split, count(*) FROM fresh GROUP BY split
@@ -83,21 +101,45 @@ FROM given
 
 @transaction.atomic
 def import_prompts(
-    *, project: Project, stream: IO[bytes], actor: User, dry_run: bool = False
+    *,
+    project: Project,
+    stream: IO[bytes],
+    actor: User,
+    dry_run: bool = False,
+    keep_near_duplicates: bool = False,
+    max_per_owner: int | None = MAX_PER_OWNER,
 ) -> ImportReport:
     """Import JSON lines (rows.py says which shapes), memory flat however long the file is.
 
+    Left out and counted, with the answers they bring: near-duplicates (identity.prefix_digest_of), unless they are to be
+    kept, and an owner's prompts beyond `max_per_owner` (None: no cap), those that are there counted in. Personal data is
+    flagged (pii.py), not left out: selectors keep it out of training.
+
     Raises ImportRefused, naming the first 1000 bad rows, and writes nothing then. With `dry_run` nothing is written
-    either, but everything is tried. The same file twice gives duplicates only.
+    either, but everything is tried. The same file twice gives nothing new.
     """
     pool = membership_for(actor, project.pk).pool
     with connection.cursor() as cursor:
         cursor.execute(LIMIT)
         cursor.execute(STAGING)
     rows = _stage(stream)
-    report = _insert_prompts(project, rows, actor)
-    report["demonstrations"] = _insert_demonstrations(project, actor, pool)
-    record("prompts.imported", subject=project, actor=actor, project=project, rows=rows, **report)
+    left_out = sift(project, near=not keep_near_duplicates, cap=max_per_owner)
+    splits = _insert_prompts(project, actor)
+    flagged, pii = flagged_by_kind()
+    imported = sum(splits.values())
+    counts: ImportCounts = {
+        "imported": imported,
+        "duplicates": rows - imported - sum(left_out.values()),
+        "near_duplicates": left_out[LeftOutReason.NEAR_DUPLICATE],
+        "over_owner_cap": left_out[LeftOutReason.OWNER_CAP],
+        "demonstrations": _insert_demonstrations(project, actor, pool),
+        "splits": splits,
+        "flagged": flagged,
+        "pii": pii,
+    }
+    chosen = {"keep_near_duplicates": keep_near_duplicates, "max_per_owner": max_per_owner}
+    record("prompts.imported", subject=project, actor=actor, project=project, rows=rows, **counts, **chosen)
+    report = ImportReport(**counts, notes=notes() if flagged or any(left_out.values()) else [])
     if dry_run:
         transaction.set_rollback(True)
     return report
@@ -109,7 +151,6 @@ def _stage(stream: IO[bytes]) -> int:
         # The rest of a file with a bad row is read for its other errors, not stored.
         with cursor.copy(COPY) as copy:
             for line, row in good_rows(stream, parse_row, errors):
-                messages, tags = orjson.dumps(row.messages).decode(), orjson.dumps(row.tags).decode()
                 values = (
                     line,
                     uuid7(),
@@ -117,23 +158,24 @@ def _stage(stream: IO[bytes]) -> int:
                     row.split,
                     row.owner_key,
                     row.external_id,
-                    messages,
-                    tags,
+                    *(orjson.dumps(value).decode() for value in (row.messages, row.tags)),
+                    row.completion,
+                    row.prefix_digest,
+                    orjson.dumps(row.pii).decode(),
                 )
-                copy.write_row((*values, row.completion))
+                copy.write_row(values)
                 rows += 1
         errors.refuse()
         cursor.execute("ANALYZE prompt_staging")
     return rows
 
 
-def _insert_prompts(project: Project, rows: int, actor: User) -> ImportReport:
+def _insert_prompts(project: Project, actor: User) -> dict[str, int]:
+    """How many are new, by split."""
     values: dict[str, Any] = {"project": project.pk, "source": PromptSource.IMPORTED, "actor": actor.pk}
     with connection.cursor() as cursor:
         cursor.execute(INSERT_PROMPTS, values)
-        splits = dict.fromkeys(Split.values, 0) | dict(cursor.fetchall())
-    imported = sum(splits.values())
-    return {"imported": imported, "duplicates": rows - imported, "demonstrations": 0, "splits": splits}
+        return dict.fromkeys(Split.values, 0) | dict(cursor.fetchall())
 
 
 def _insert_demonstrations(project: Project, actor: User, pool: str) -> int:
@@ -212,9 +254,24 @@ def add_prompt(
             "split": parsed.split,
             "source": PromptSource.PLAIN,
             "tags": parsed.tags,
+            "prefix_digest": parsed.prefix_digest,
+            "pii": parsed.pii,
             "created_by": actor,
         },
     )
     if is_new:
-        record("prompt.added", subject=prompt, actor=actor, project=project, split=prompt.split)
+        record(
+            "prompt.added", subject=prompt, actor=actor, project=project, split=prompt.split, pii=prompt.pii
+        )
     return prompt, is_new
+
+
+@transaction.atomic
+def clear_pii(*, prompt: Prompt, actor: User) -> Prompt:
+    """Say that what was found in this prompt is nobody's personal data: training may read it. Twice does nothing more."""
+    prompt.refresh_from_db(from_queryset=Prompt.objects.select_for_update())
+    if prompt.pii:
+        record("prompt.cleared", subject=prompt, actor=actor, kinds=prompt.pii)
+        prompt.pii = []
+        prompt.save(update_fields=["pii"])
+    return prompt

@@ -34,6 +34,7 @@ class RankingImportReport(TypedDict):
     rankings: int
     annotators: int
     prompts: int  # new ones
+    flagged: int  # of them with personal data: those of the training split are kept out of training
     duplicates: int  # rows that an earlier import brought: same prompt, same answers
     opened: int  # tasks opened for the project's own labelers
 
@@ -71,6 +72,7 @@ def import_rankings(
         "rankings": sum(work.answers.values()),
         "annotators": len(work.answers),
         "prompts": work.prompts,
+        "flagged": work.flagged,
         "duplicates": work.duplicates,
         "opened": opened,
     }
@@ -91,7 +93,7 @@ class _Import:
         self.annotators: dict[str, User] = {}
         self.copies: Counter[UUID] = Counter()
         self.answers: Counter[UUID] = Counter()
-        self.tasks = self.prompts = self.duplicates = 0
+        self.tasks = self.prompts = self.flagged = self.duplicates = 0
 
     def write(self, rows: Sequence[RankingRow]) -> None:
         """Store a chunk of rows."""
@@ -128,12 +130,15 @@ class _Import:
                 source=PromptSource.IMPORTED,
                 external_id=row.external_id,
                 tags=row.tags,
+                prefix_digest=row.prefix_digest,
+                pii=row.pii,
                 created_by=self.actor,
             )
             for digest, row in sorted(digests.items())
             if digest not in found
         ]
         self.prompts += len(missing)
+        self.flagged += sum(bool(prompt.pii) for prompt in missing)
         return found | {prompt.digest: prompt for prompt in Prompt.objects.bulk_create(missing)}
 
     def _known(self, prompts: Iterable[Prompt]) -> defaultdict[UUID, set[tuple[str, ...]]]:

@@ -72,6 +72,7 @@ LABELING = (
     Row("POST", PROJECT + "prompts/", "admin", "prompts:write"),
     Row("POST", PROJECT + "prompts/import/", "admin", "prompts:write"),
     Row("GET", API + "prompts/<uuid:prompt_id>/", "reviewer", "read", low=404),
+    Row("POST", API + "prompts/<uuid:prompt_id>/clear-pii/", "admin", "prompts:write"),
     Row("GET", PROJECT + "quality/", "labeler", "read"),
     Row("POST", PROJECT + "tasks/next/", "labeler", "tasks:work"),
     Row("GET", API + "assignments/", "signed_in", "read"),

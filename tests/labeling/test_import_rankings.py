@@ -26,7 +26,15 @@ def stream(*rows):
 
 def test_it_works(project, eva):
     report = import_rankings(project=project, stream=stream(ROW), actor=eva)
-    assert report == {"tasks": 1, "rankings": 2, "annotators": 2, "prompts": 1, "duplicates": 0, "opened": 0}
+    assert report == {
+        "tasks": 1,
+        "rankings": 2,
+        "annotators": 2,
+        "prompts": 1,
+        "flagged": 0,
+        "duplicates": 0,
+        "opened": 0,
+    }
     batch = Batch.objects.get()
     assert (batch.state, batch.is_import, batch.quota) == ("frozen", True, 2)
     assert Task.objects.get().state == "complete"

@@ -36,7 +36,17 @@ def test_a_row_says_what_the_prompt_is_and_where_it_is_used(reviewer, project):
         '{"demonstration": 1, "ranking": 0}',
         '{"demonstration": 0, "ranking": 1}',
     }
-    assert set(rows[0]) == {"id", "messages", "split", "source", "external_id", "tags", "created_at", "tasks"}
+    assert set(rows[0]) == {
+        "id",
+        "messages",
+        "split",
+        "source",
+        "pii",
+        "external_id",
+        "tags",
+        "created_at",
+        "tasks",
+    }
 
 
 def test_more_rows_take_no_more_statements(reviewer, project, django_assert_max_num_queries):

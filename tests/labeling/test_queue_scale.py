@@ -12,8 +12,9 @@ pytestmark = pytest.mark.django_db
 
 # Task n has priority 1 up to `urgent`, so those come first, and slots 0 .. 2.
 FILL = """
-INSERT INTO labeling_prompt (id, project_id, messages, digest, owner_key, split, source, external_id, tags, created_at)
-SELECT gen_random_uuid(), %(project)s, '[]', n::text, '', 'train', 'imported', n::text, '[]', now()
+INSERT INTO labeling_prompt (id, project_id, messages, digest, owner_key, split, source, external_id, tags, prefix_digest, pii,
+    created_at)
+SELECT gen_random_uuid(), %(project)s, '[]', n::text, '', 'train', 'imported', n::text, '[]', '', '[]', now()
 FROM generate_series(1, %(tasks)s) n;
 INSERT INTO labeling_task (id, batch_id, project_id, kind, prompt_id, copy, state, priority, created_at)
 SELECT gen_random_uuid(), %(batch)s, %(project)s, 'ranking', id, 0, 'open', (external_id::int <= %(urgent)s)::int, now()

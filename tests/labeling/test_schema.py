@@ -60,5 +60,7 @@ def test_every_answer_has_exactly_the_declared_fields(works, project, ana, eva, 
     base = f"/api/v1/projects/{project.pk}"
     fits(admin.get(f"{base}/quality/").json(), known["Quality"], known)
     fits(admin.get(f"{base}/prompts/").json(), known["PromptPage"], known)
-    report = admin.post(f"{base}/prompts/import/", b'{"prompt": "a"}', content_type="application/x-ndjson")
+    report = admin.post(
+        f"{base}/prompts/import/", b'{"prompt": "a"}\n{"prompt": "A"}', content_type="application/x-ndjson"
+    )
     fits(report.json(), known["ImportReport"], known)

@@ -557,6 +557,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/prompts/{prompt_id}/clear-pii/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Say that what was found is nobody's personal data, so that training may read the prompt (admins). */
+        post: operations["clear_prompt_pii"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rounds/{round_id}/": {
         parameters: {
             query?: never;
@@ -1166,11 +1183,48 @@ export interface components {
             /** Format: binary */
             file: string;
         };
+        ImportNote: {
+            line: number;
+            reason: components["schemas"]["ImportNoteReasonEnum"];
+            kinds: components["schemas"]["PiiKindEnum"][];
+            /** @description The earlier row that it begins like. */
+            like_line: number | null;
+            /**
+             * Format: uuid
+             * @description The prompt that it begins like.
+             */
+            like_prompt: string | null;
+        };
+        /**
+         * @description * `near_duplicate` - near_duplicate
+         *     * `owner_cap` - owner_cap
+         *     * `pii` - pii
+         * @enum {string}
+         */
+        ImportNoteReasonEnum: "near_duplicate" | "owner_cap" | "pii";
+        /** @description New prompts by kind of personal data. */
+        ImportPii: {
+            email: number;
+            phone: number;
+            iban: number;
+            card: number;
+            national_id: number;
+            ip_address: number;
+        };
         ImportReport: {
             imported: number;
             duplicates: number;
+            /** @description Rows left out: they begin like another prompt. */
+            near_duplicates: number;
+            /** @description Rows left out: their owner has enough prompts. */
+            over_owner_cap: number;
             demonstrations: number;
             splits: components["schemas"]["ImportSplits"];
+            /** @description New prompts with personal data. */
+            flagged: number;
+            pii: components["schemas"]["ImportPii"];
+            /** @description The first 100 rows that were left out or flagged. */
+            notes: components["schemas"]["ImportNote"][];
         };
         ImportSplits: {
             train: number;
@@ -1403,6 +1457,16 @@ export interface components {
         PatchedRoundPatchRequest: {
             automatic?: boolean;
         };
+        /**
+         * @description * `email` - email
+         *     * `phone` - phone
+         *     * `iban` - iban
+         *     * `card` - card
+         *     * `national_id` - national_id
+         *     * `ip_address` - ip_address
+         * @enum {string}
+         */
+        PiiKindEnum: "email" | "phone" | "iban" | "card" | "national_id" | "ip_address";
         /** @description Base of what goes out. */
         PolicyRefOut: {
             /** Format: uuid */
@@ -1483,6 +1547,8 @@ export interface components {
             messages: components["schemas"]["Message"][];
             split: components["schemas"]["SplitEnum"];
             source: components["schemas"]["SourceEnum"];
+            /** @description Kinds of personal data found in it. A prompt of the training split with any is kept out of training. */
+            pii: components["schemas"]["PiiKindEnum"][];
             external_id: string;
             tags: string[];
             /** Format: date-time */
@@ -2934,6 +3000,8 @@ export interface operations {
             query?: {
                 cursor?: string;
                 page_size?: number;
+                /** @description 1: only prompts with personal data */
+                pii?: boolean;
                 /** @description A piece of text in any message */
                 search?: string;
                 source?: "few_shot" | "imported" | "plain" | "playground" | "user_based";
@@ -3013,6 +3081,10 @@ export interface operations {
             query?: {
                 /** @description 1: try everything, write nothing */
                 dry_run?: boolean;
+                /** @description 1: take prompts that begin like another one for 200 characters, too */
+                keep_near_duplicates?: boolean;
+                /** @description Prompts that one owner may have in the project, at least 1; `none`: any number. Default 200. */
+                max_per_owner?: number;
             };
             header?: never;
             path: {
@@ -3344,6 +3416,36 @@ export interface operations {
         };
     };
     get_prompt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                prompt_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Prompt"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clear_prompt_pii: {
         parameters: {
             query?: never;
             header?: never;

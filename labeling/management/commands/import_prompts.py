@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import IO, Any, cast
 from django.core.management.base import BaseCommand, CommandError
 
 from labeling.management.arguments import project_and_user
+from labeling.models import LeftOutReason
 from labeling.services.imports import ImportRefused
-from labeling.services.prompts import import_prompts
+from labeling.services.prompts import ImportReport, import_prompts
+from labeling.services.sift import MAX_PER_OWNER, Note
 
 
 class Command(BaseCommand):
@@ -26,6 +28,18 @@ class Command(BaseCommand):
         parser.add_argument("--project", required=True, help="id or name")
         parser.add_argument("--user", required=True, help="user name of an admin of the project")
         parser.add_argument("--dry-run", action="store_true", help="try everything, write nothing")
+        parser.add_argument(
+            "--keep-near-duplicates",
+            action="store_true",
+            help="take prompts that begin like another one for 200 characters, too",
+        )
+        parser.add_argument(
+            "--max-per-owner",
+            type=_cap,
+            default=MAX_PER_OWNER,
+            metavar="N",
+            help=f"prompts that one owner may have in the project, or none for any number (default {MAX_PER_OWNER})",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Import and print the report."""
@@ -33,7 +47,12 @@ class Command(BaseCommand):
         with open_lines(options["file"]) as stream:
             try:
                 report = import_prompts(
-                    project=project, stream=stream, actor=user, dry_run=options["dry_run"]
+                    project=project,
+                    stream=stream,
+                    actor=user,
+                    dry_run=options["dry_run"],
+                    keep_near_duplicates=options["keep_near_duplicates"],
+                    max_per_owner=options["max_per_owner"],
                 )
             except ImportRefused as refused:
                 print_errors(self, refused)
@@ -43,6 +62,37 @@ class Command(BaseCommand):
             f"{report['imported']} imported ({splits}), {report['duplicates']} duplicates, "
             f"{report['demonstrations']} demonstrations"
         )
+        print_left_out(self, report)
+
+
+def print_left_out(command: BaseCommand, report: ImportReport) -> None:
+    """What was left out or flagged and why, then the first rows of it; nothing where there is nothing."""
+    numbers = {
+        "left out: begin like another prompt": report["near_duplicates"],
+        "left out: their owner has enough": report["over_owner_cap"],
+        "with personal data, kept out of training if in its split": report["flagged"],
+    }
+    for what, count in numbers.items():
+        if count:
+            command.stdout.write(f"{count} {what}")
+    for note in report["notes"]:
+        command.stdout.write(f"  line {note['line']}: {_why(note)}")
+
+
+def _why(note: Note) -> str:
+    if note["reason"] == "pii":
+        return ", ".join(note["kinds"])
+    if note["reason"] == LeftOutReason.OWNER_CAP:
+        return "over the owner's cap"
+    return f"like line {note['like_line']}" if note["like_line"] else f"like prompt {note['like_prompt']}"
+
+
+def _cap(text: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError("expected a whole number of at least 1, or none")
+    return int(text)
 
 
 @contextmanager
