@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.storage import default_store
+from labeling.models import Prompt
 from tests.training.factories import demonstrations
 from training import runner
 from training.models import Metric, Run
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_run_ends_in_exactly_one_version(project, asked, ana, queued):
     demonstrations(project, ana, asked)
+    Prompt.objects.filter(pk=asked[0].pk).update(pii=["email"])
     run = queued(snapshot=freeze(project=project, kind="sft"))
     runner.execute(run.pk)
     run = Run.objects.get(pk=run.pk)
@@ -26,6 +28,10 @@ def test_a_run_ends_in_exactly_one_version(project, asked, ana, queued):
     assert run.produced.kind == "sft"
     assert run.produced.name == f"random-sft-{str(run.pk)[:8]}"
     assert default_store().verify(run.produced.digest)
+    folder = default_store().open(run.produced.digest)
+    data = json.loads((folder / "lineage.json").read_text())["data"]["dataset"]
+    assert (data["snapshot"], data["counts"]) == (run.snapshot.content_sha256, run.snapshot.counts)
+    assert "prompts of the project (pii): 1" in (folder / "README.md").read_text()
     assert {link.role: link.parent_id for link in run.produced.parent_links.all()} == {"model": run.model_id}
     steps = [row["step"] for row in metric_rows(run)]
     assert steps == list(range(len(steps)))

@@ -1,6 +1,7 @@
 """Freezing: what goes in, what stays out, and that the same content is the same snapshot."""
 
 import hashlib
+import io
 import json
 import threading
 
@@ -10,7 +11,8 @@ from django.db import IntegrityError, connection, transaction
 from accounts.models import Event, Membership
 from accounts.services import pseudonym
 from common.storage import default_store
-from labeling.models import Demonstration
+from labeling.models import Demonstration, Prompt
+from labeling.services.prompts import import_prompts
 from tests.labeling.factories import PromptFactory, ranking_batch
 from tests.training.factories import answer_all, demonstrations, prompts, rankings, rankings_on
 from training.exports import Export, FormatNotAvailable, formats_of
@@ -62,7 +64,24 @@ def test_late_answers_and_those_of_heldout_labelers_stay_out(project, asked, ana
     demonstrations(project, ana, asked[5:6], is_late=True)
     snapshot = freeze(project=project, kind="sft")
     assert snapshot.counts["total"] == 3
-    assert snapshot.counts["left_out"] == {"late": 1, "heldout_labelers": 2}
+    assert snapshot.counts["left_out"] == {"late": 1, "heldout_labelers": 2, "pii": 0}
+
+
+def test_training_prompts_with_personal_data_stay_out_with_their_answers(project, asked, ana, eva):
+    by_split = {prompt.split: prompt for prompt in asked}
+    flagged = [by_split["train"], by_split["valid"]]
+    Prompt.objects.filter(pk__in=[prompt.pk for prompt in flagged]).update(pii=["email"])
+    demonstrations(project, ana, asked)
+    long = "the same two hundred characters, " * 9
+    rows = "\n".join(json.dumps({"prompt": long + end}) for end in ("a", "b", "c"))
+    import_prompts(project=project, stream=io.BytesIO(rows.encode()), actor=eva)
+    snapshot = freeze(project=project, kind="sft")
+    manifest = json.loads((default_store().open(snapshot.digest) / "manifest.json").read_text())
+    for counts in (snapshot.counts, manifest["counts"]):
+        assert counts["rows"] == {"train": 11, "valid": 4, "heldout": 4}
+        assert counts["left_out"]["pii"] == 1
+        assert counts["prompts_left_out"] == {"near_duplicate": 2, "owner_cap": 0, "pii": 1}
+    assert freeze(project=project, kind="prompts").counts["left_out"] == {"pii": 1}
 
 
 def test_held_out_labelers_are_in_no_snapshot_to_learn_from_and_in_no_export(project, asked, ana, ben):

@@ -48,7 +48,7 @@ def publish_model(
     lineage = {
         "kind": run.kind, "role": role, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
         "parents": dict(run.parents), "sha256": dict(run.sha256), "metrics": dict(metrics), "dropped": dict(dropped),
-        "versions": versions(), **({"report": _leaving(report)} if report else {}),
+        **({"data": dict(run.data)} if run.data else {}), "versions": versions(), **({"report": _leaving(report)} if report else {}),
     }  # fmt: skip
 
     def write(folder: Path) -> None:
@@ -65,7 +65,8 @@ def _card(
     """The card names versions and numbers only; texts of people and models do not get in."""
     parents = [f"- {role}: `{parent}`" for role, parent in sorted(run.parents.items())] or ["- none"]
     numbers = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
-    left_out = [f"- {reason}: {count}" for reason, count in sorted(dropped.items()) if count] or ["- nothing"]
+    left_out = [f"- {reason}: {count}" for reason, count in sorted(dropped.items()) if count]
+    left_out = left_out + _before(run.data) or ["- nothing"]
     return "\n".join([
         "---", "library_name: transformers", f"tags: [preceptor, {run.kind}]", "---", "",
         f"# {_TITLES[run.kind]}", "",
@@ -77,6 +78,18 @@ def _card(
         "## Limits", "",
         "It says what its data made likely, true or not. Judge it on your own prompts before you rely on it.", "",
     ])  # fmt: skip
+
+
+def _before(data: Mapping[str, Any]) -> list[str]:
+    """What never reached the trainer: of the answers, and of the project's prompts."""
+    told = {
+        f"{what} ({reason})": count
+        for of_input in data.values()
+        for key, what in (("left_out", "answers or prompts"), ("prompts_left_out", "prompts of the project"))
+        for reason, count in of_input["counts"].get(key, {}).items()
+        if count
+    }
+    return [f"- {what}: {count}" for what, count in sorted(told.items())]
 
 
 def _leaving(report: Mapping[str, Any]) -> dict[str, Any]:

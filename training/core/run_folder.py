@@ -26,9 +26,9 @@ PUBLISHED = ("model", "policy_last", "best", "scores.jsonl")
 """What a result vouches for."""
 DEVICES = ("auto", "cpu", "cuda")
 _TYPES: dict[str, type] = {"kind": str, "run": str, "attempt": int, "seed": int, "config": dict, "device": str,
-                           "inputs": dict, "sha256": dict, "parents": dict, "versions": dict}  # fmt: skip
+                           "inputs": dict, "sha256": dict, "parents": dict, "data": dict, "versions": dict}  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"run": "by-hand", "attempt": 1, "seed": 0, "config": {}, "device": "auto", "inputs": {},
-                             "sha256": {}, "parents": {}, "versions": {}, "resume_from": None}  # fmt: skip
+                             "sha256": {}, "parents": {}, "data": {}, "versions": {}, "resume_from": None}  # fmt: skip
 
 
 class StopFlag:
@@ -67,6 +67,7 @@ class Run:
     sha256: Mapping[str, str]
     parents: Mapping[str, str]
     resume_from: Path | None
+    data: Mapping[str, Any] = field(default_factory=dict)
     stop: StopFlag = field(default_factory=StopFlag)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -98,7 +99,7 @@ def read_run(path: Path, kind: str | None = None, stop: StopFlag | None = None) 
         _check_hash(_inside(folder, relative, "sha256"), relative, expected)
     return Run(
         folder=folder, kind=data["kind"], run=data["run"], attempt=data["attempt"], seed=data["seed"], config=config,
-        device=data["device"], inputs=inputs, sha256=data["sha256"], parents=data["parents"],
+        device=data["device"], inputs=inputs, sha256=data["sha256"], parents=data["parents"], data=data["data"],
         resume_from=_checkpoint(folder, data["resume_from"]), stop=stop or StopFlag(),
     )  # fmt: skip
 

@@ -34,6 +34,7 @@ TABLES = (
     Table("inference.SampleRequest", "job__project"),
     Table("inference.Completion", "version__project"),
     Table("labeling.Prompt", "project"),
+    Table("labeling.LeftOut", "project"),
     Table("labeling.Batch", "project"),
     Table("labeling.Tally", "batch__project"),
     Table("labeling.Task", "project"),

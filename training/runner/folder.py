@@ -88,11 +88,20 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
             },
             "sha256": hashes,
             "parents": {role: str(version.pk) for role, version in known.items()},
+            "data": _data(run),
             "versions": {**machine(threads(count)), "processes": str(count)},
             "resume_from": f"step-{ready.resumed_step}" if ready.resumed_from else None,
         },
     )
     return ready
+
+
+def _data(run: Run) -> dict[str, Any]:
+    """What the snapshots hold and what was left out of them: it goes into the lineage of what the run publishes."""
+    snapshots = {"dataset": run.snapshot, "demonstrations": run.demonstrations}
+    return {
+        name: {"snapshot": one.content_sha256, "counts": one.counts} for name, one in snapshots.items() if one
+    }
 
 
 def _link_version(version: ModelVersion, target: Path) -> dict[str, str]:

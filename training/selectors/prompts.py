@@ -10,6 +10,7 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet,
 from django.db.models.functions import MD5, Cast, Concat
 
 from labeling.models import Demonstration, Prompt, Split, TaskKind
+from labeling.selectors import may_be_learned
 from training.models import Round
 
 # Of the prompts that are answered or ranked, so that loss and accuracy are measured on prompts nobody learned from.
@@ -48,7 +49,9 @@ def _mostly_to_train_on(ordered: QuerySet[Any], count: int) -> list[Prompt]:
 
 
 def _trainable(round_: Round) -> QuerySet[Prompt]:
-    return Prompt.objects.filter(project=round_.project, split__in=(Split.TRAIN, Split.VALID))
+    return Prompt.objects.filter(
+        may_be_learned(), project=round_.project, split__in=(Split.TRAIN, Split.VALID)
+    )
 
 
 def _shuffled(round_: Round, prompts: QuerySet[Prompt]) -> QuerySet[Any]:

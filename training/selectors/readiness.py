@@ -9,6 +9,7 @@ from django.db.models import Count
 from accounts.models import Membership, Pool, Project
 from inference.selectors import current_policy
 from labeling.models import Demonstration, Prompt, Ranking, Split, TaskKind
+from labeling.selectors import may_be_learned
 from training.recipe import Recipe
 from training.selectors.chain import base_of, earlier_reward
 from training.states import RoundState
@@ -28,7 +29,7 @@ class Missing(TypedDict):
 class Stock(NamedTuple):
     """What there is."""
 
-    train: int  # prompts by split
+    train: int  # prompts by split, that may be trained on
     valid: int
     heldout: int
     demonstrations: int  # that may be trained on
@@ -39,15 +40,18 @@ class Stock(NamedTuple):
 
 def stock_of(project: Project) -> Stock:
     """Five queries."""
-    rows = Prompt.objects.filter(project=project).values_list("split").annotate(n=Count("pk"))
+    rows = (
+        Prompt.objects.filter(may_be_learned(), project=project).values_list("split").annotate(n=Count("pk"))
+    )
     splits = {str(split): int(n) for split, n in rows}
+    learned = may_be_learned("task__prompt__")
     usable: dict[str, Any] = {"project": project, "is_latest": True, "is_late": False}
     return Stock(
         train=splits.get(Split.TRAIN, 0),
         valid=splits.get(Split.VALID, 0),
         heldout=splits.get(Split.HELDOUT, 0),
-        demonstrations=Demonstration.objects.filter(**usable).exclude(pool=Pool.HELDOUT).count(),
-        rankings=Ranking.objects.filter(**usable, task__kind=TaskKind.RANKING)
+        demonstrations=Demonstration.objects.filter(learned, **usable).exclude(pool=Pool.HELDOUT).count(),
+        rankings=Ranking.objects.filter(learned, **usable, task__kind=TaskKind.RANKING)
         .exclude(pool=Pool.HELDOUT)
         .count(),
         labelers=Membership.objects.filter(project=project).exclude(pool=Pool.HELDOUT).count(),

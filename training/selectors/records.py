@@ -17,7 +17,9 @@ from labeling.selectors import (
     canonical_prompt,
     canonical_ranking,
     demonstrations_for_training,
+    may_be_learned,
     prompts_for_training,
+    prompts_left_out,
     rankings_for_measuring,
     rankings_for_training,
 )
@@ -47,16 +49,20 @@ def has_heldout_rankings(project: Project) -> bool:
 
 
 def left_out(project: Project, kind: SnapshotKind, *, as_of: datetime) -> dict[str, int]:
-    """How many answers stayed out of a snapshot to learn from, by reason."""
-    if kind in (SnapshotKind.PROMPTS, SnapshotKind.MEASURING):
+    """How many answers (of a snapshot of prompts: prompts) stayed out of a snapshot to learn from, by reason."""
+    if kind == SnapshotKind.MEASURING:
         return {}
+    if kind == SnapshotKind.PROMPTS:
+        return {"pii": prompts_left_out(project, as_of=as_of)["pii"]}
     model = Demonstration if kind == SnapshotKind.SFT else Ranking
     latest: QuerySet[Any] = model._default_manager.filter(
         project=project, is_latest=True, submitted_at__lte=as_of
     )
+    in_time = latest.filter(is_late=False)
     return {
         "late": latest.filter(is_late=True).count(),
-        "heldout_labelers": latest.filter(is_late=False, pool=Pool.HELDOUT).count(),
+        "heldout_labelers": in_time.filter(pool=Pool.HELDOUT).count(),
+        "pii": in_time.filter(~may_be_learned("task__prompt__")).exclude(pool=Pool.HELDOUT).count(),
     }
 
 

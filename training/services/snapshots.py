@@ -27,6 +27,7 @@ from accounts.events import record
 from accounts.models import Project, User
 from common.storage import default_store, digest_of, read_folder
 from labeling.models import Split
+from labeling.selectors import prompts_left_out
 from training.models import Snapshot, SnapshotItem, SnapshotKind
 from training.selectors.records import left_out, records_of
 
@@ -45,6 +46,7 @@ class Frozen:
     tied_pairs: int = 0
     items: list[tuple[UUID, str]] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    prompts_left_out: dict[str, int] = field(default_factory=dict)
 
     def counts(self) -> dict[str, Any]:
         """What people and launch forms want to know of it."""
@@ -55,6 +57,7 @@ class Frozen:
             "synthetic": self.synthetic,
             "tied_pairs": self.tied_pairs,
             "left_out": self.left_out,
+            "prompts_left_out": self.prompts_left_out,
         }
 
 
@@ -103,6 +106,7 @@ def _write_rows(project: Project, kind: SnapshotKind, folder: Path) -> Frozen:
         for answer_id, row in records_of(project, kind, as_of=as_of):
             _add(frozen, files, answer_id, row)
         frozen.left_out = left_out(project, kind, as_of=as_of)
+        frozen.prompts_left_out = prompts_left_out(project, as_of=as_of)
     return frozen
 
 
