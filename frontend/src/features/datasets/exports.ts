@@ -10,19 +10,25 @@ export function exportUrl(snapshot: string, format: string, split?: SplitName): 
 export interface Counts extends Record<SplitName, number> {
   total: number;
   labelers: number | null;
+  leftOut: number;
+  promptsOut: { near: number; cap: number; pii: number };
 }
 
+const numbers = (value: unknown) => (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
 const number = (value: unknown) => (typeof value === "number" ? value : 0);
 
 /** {"rows": {"train": 3}, "total": 4, "labelers": 2} with zeros where there is nothing. */
 export function countsOf(raw: Record<string, unknown>): Counts {
-  const rows = (typeof raw["rows"] === "object" && raw["rows"] !== null ? raw["rows"] : {}) as Record<string, unknown>;
+  const rows = numbers(raw["rows"]);
+  const prompts = numbers(raw["prompts_left_out"]);
   return {
     train: number(rows["train"]),
     valid: number(rows["valid"]),
     heldout: number(rows["heldout"]),
     total: number(raw["total"]),
     labelers: typeof raw["labelers"] === "number" ? raw["labelers"] : null,
+    leftOut: Object.values(numbers(raw["left_out"])).reduce((sum: number, count) => sum + number(count), 0),
+    promptsOut: { near: number(prompts["near_duplicate"]), cap: number(prompts["owner_cap"]), pii: number(prompts["pii"]) },
   };
 }
 

@@ -62,6 +62,8 @@ export function SnapshotCard({ snapshot, isOpen }: { snapshot: Snapshot; isOpen:
   const { t, language } = useTexts();
   const [format, setFormat] = useState(snapshot.formats[0] ?? "");
   const counts = countsOf(snapshot.counts);
+  const out = counts.promptsOut;
+  const promptsOut = out.near + out.cap + out.pii;
   return (
     <details className="panel snapshot" open={isOpen}>
       <summary>
@@ -74,6 +76,8 @@ export function SnapshotCard({ snapshot, isOpen }: { snapshot: Snapshot; isOpen:
         facts={[
           ...SPLITS.map((split) => ({ label: t(`split.${split}`), value: whole(counts[split], language) })),
           !counts.labelers ? null : { label: t("labelers"), value: whole(counts.labelers, language) },
+          !counts.leftOut ? null : { label: t("left-out"), help: t("left-out.help"), value: whole(counts.leftOut, language) },
+          !promptsOut ? null : { label: t("prompts-out"), help: t("prompts-out.help", out), value: whole(promptsOut, language) },
           { label: t("digest"), help: t("digest.help"), value: <span className="digest">{snapshot.digest}</span> },
         ]}
       />

@@ -1,4 +1,4 @@
-import { Button, Modal, Progress, Stack, Tabs, Text, Textarea } from "@mantine/core";
+import { Button, Checkbox, Group, Modal, NumberInput, Progress, Stack, Tabs, Text, Textarea } from "@mantine/core";
 import { useState } from "react";
 import { queryClient } from "@/api/session";
 import { DialogActions } from "@/components/dialog-actions";
@@ -8,7 +8,7 @@ import { notify } from "@/components/notify";
 import { FileDrop } from "./file-drop";
 import { BadRows, Counts } from "./import-report";
 import { useTexts } from "./texts";
-import { useImport, type ImportState } from "./use-import";
+import { useImport, type ImportState, type Sieve } from "./use-import";
 
 const EXAMPLE = '{"prompt": "Write a thank-you note to Mina."}\n{"prompt": "…", "completion": "…", "tags": ["letters"]}\n{"messages": [{"role": "user", "content": "…"}]}';
 
@@ -36,22 +36,53 @@ function Told({ state, onRetry }: { state: ImportState; onRetry?: () => void }) 
   }
 }
 
+const AS_IN_THE_PAPER: Sieve = { keepsNearDuplicates: false, maxPerOwner: 200 };
+
+/** What is to be left out. */
+function SieveFields({ sieve, isDisabled, onChange }: { sieve: Sieve; isDisabled: boolean; onChange: (sieve: Sieve) => void }) {
+  const { t } = useTexts();
+  return (
+    <Group align="flex-start" gap="xl">
+      <Checkbox
+        label={t("import.near")}
+        description={t("import.near.help")}
+        checked={!sieve.keepsNearDuplicates}
+        onChange={(e) => onChange({ ...sieve, keepsNearDuplicates: !e.currentTarget.checked })}
+        disabled={isDisabled}
+        flex="1 1 300px"
+      />
+      <NumberInput
+        label={t("import.cap")}
+        description={t("import.cap.help")}
+        value={sieve.maxPerOwner ?? ""}
+        onChange={(value) => onChange({ ...sieve, maxPerOwner: typeof value === "number" && value >= 1 ? value : null })}
+        min={1}
+        max={1_000_000_000}
+        allowDecimal={false}
+        disabled={isDisabled}
+        flex="1 1 220px"
+      />
+    </Group>
+  );
+}
+
 /** A file or pasted lines: tried first, with what would happen or what is wrong; then imported, all rows or none. */
 export function ImportDialog({ project, onClose }: { project: string; onClose: () => void }) {
   const { t } = useTexts();
   const [file, setFile] = useState<File | null>(null);
   const [pasted, setPasted] = useState("");
   const [tab, setTab] = useState<string | null>("file");
+  const [sieve, setSieve] = useState(AS_IN_THE_PAPER);
   const { state, tryOut, write, reset } = useImport(project);
 
   const content = tab === "file" ? file : pasted.trim() ? new Blob([pasted]) : null;
   const choose = (chosen: File) => {
     setFile(chosen);
-    void tryOut(chosen);
+    void tryOut(chosen, sieve);
   };
   const finish = async () => {
     if (!content) return;
-    const report = await write(content);
+    const report = await write(content, sieve);
     if (!report) return;
     for (const key of ["prompts", "project", "projects", "events"]) void queryClient.invalidateQueries({ queryKey: [key] });
     notify(t("import.done", { count: report.imported }));
@@ -74,13 +105,14 @@ export function ImportDialog({ project, onClose }: { project: string; onClose: (
           </Tabs.Panel>
         </Tabs>
         <Text size="sm" c="dimmed">{t("import.format")} <code>{"{\"prompt\": \"…\"}"}</code></Text>
-        <Told state={state} onRetry={content ? () => void tryOut(content) : undefined} />
+        <SieveFields sieve={sieve} isDisabled={isBusy} onChange={(next) => { setSieve(next); reset(); }} />
+        <Told state={state} onRetry={content ? () => void tryOut(content, sieve) : undefined} />
         <DialogActions>
           <Button variant="default" onClick={onClose} disabled={state.kind === "writing"}>{t("cancel")}</Button>
           {isReady ? (
             <Button onClick={() => void finish()}>{t("import.write", { count: state.report.imported })}</Button>
           ) : (
-            <Button onClick={() => content && void tryOut(content)} loading={isBusy} disabled={!content}>{t(refusalOf(state) ? "import.again" : "import.try")}</Button>
+            <Button onClick={() => content && void tryOut(content, sieve)} loading={isBusy} disabled={!content}>{t(refusalOf(state) ? "import.again" : "import.try")}</Button>
           )}
         </DialogActions>
       </Stack>

@@ -1,7 +1,8 @@
 import { Badge, Button, Group, Modal, Table, Tooltip, UnstyledButton } from "@mantine/core";
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
+import { queryClient, useRole } from "@/api/session";
 import type { Prompt, Split } from "@/api/training-types";
 import { EmptyState } from "@/components/empty-state";
 import { ErrorPanel } from "@/components/error-panel";
@@ -16,16 +17,16 @@ const PAGE = 50;
 
 const cursorOf = (url: string | null) => (url ? (new URL(url, location.origin).searchParams.get("cursor") ?? undefined) : undefined);
 
-function usePrompts(project: string, search: string, split: Split | "") {
+function usePrompts(project: string, search: string, split: Split | "", isFlagged: boolean) {
   return useInfiniteQuery({
-    queryKey: ["prompts", project, search, split],
+    queryKey: ["prompts", project, search, split, isFlagged],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) =>
       body(
         api.GET("/api/v1/projects/{project_id}/prompts/", {
           params: {
             path: { project_id: project },
-            query: { page_size: PAGE, ...(search ? { search } : {}), ...(split ? { split } : {}), ...(pageParam ? { cursor: pageParam } : {}) },
+            query: { page_size: PAGE, ...(search ? { search } : {}), ...(split ? { split } : {}), ...(isFlagged ? { pii: true } : {}), ...(pageParam ? { cursor: pageParam } : {}) },
           },
         }),
       ),
@@ -42,6 +43,35 @@ export function SplitBadge({ split }: { split: Split }) {
   );
 }
 
+function PiiBadge({ prompt }: { prompt: Prompt }) {
+  const { t } = useTexts();
+  if (prompt.pii.length === 0) return null;
+  return (
+    <Tooltip label={t("pii.help")}>
+      <Badge color="red" tabIndex={0} ms={8}>{prompt.pii.map((kind) => t(`pii.${kind}`)).join(t("comma"))}</Badge>
+    </Tooltip>
+  );
+}
+
+/** Patterns are wrong at times: somebody who has read the prompt may say so. */
+function ClearPii({ prompt, onDone }: { prompt: Prompt; onDone: (prompt: Prompt) => void }) {
+  const { t } = useTexts();
+  const clear = useMutation({
+    mutationFn: () => body(api.POST("/api/v1/prompts/{prompt_id}/clear-pii/", { params: { path: { prompt_id: prompt.id } } })),
+    onSuccess: (cleared) => {
+      void queryClient.invalidateQueries({ queryKey: ["prompts"] });
+      onDone(cleared);
+    },
+  });
+  return (
+    <>
+      <p className="prompt-foot">{t("pii.help")} {t("pii.limits")}</p>
+      {clear.error ? <ErrorPanel error={clear.error} /> : null}
+      <Button mt="sm" variant="default" loading={clear.isPending} onClick={() => clear.mutate()}>{t("pii.clear")}</Button>
+    </>
+  );
+}
+
 function Row({ prompt, onOpen }: { prompt: Prompt; onOpen: () => void }) {
   const { t } = useTexts();
   return (
@@ -49,6 +79,7 @@ function Row({ prompt, onOpen }: { prompt: Prompt; onOpen: () => void }) {
       <Table.Td>
         <UnstyledButton className="prompt-open" onClick={onOpen}><PromptText messages={prompt.messages} /></UnstyledButton>
         {prompt.messages.length > 1 ? <span className="prompt-turns">{t("turns", { count: prompt.messages.length })}</span> : null}
+        <PiiBadge prompt={prompt} />
       </Table.Td>
       <Table.Td><SplitBadge split={prompt.split} /></Table.Td>
       <Table.Td className="wide-only">{t(`source.${prompt.source}`)}</Table.Td>
@@ -58,8 +89,9 @@ function Row({ prompt, onOpen }: { prompt: Prompt; onOpen: () => void }) {
   );
 }
 
-function Details({ prompt, onClose }: { prompt: Prompt | null; onClose: () => void }) {
+function Details({ prompt, onClose, onChange }: { prompt: Prompt | null; onClose: () => void; onChange: (prompt: Prompt) => void }) {
   const { t, language } = useTexts();
+  const isAdmin = useRole() === "admin";
   return (
     <Modal opened={prompt !== null} onClose={onClose} title={t("prompt")} size="lg">
       {prompt?.messages.map((message, index) => (
@@ -69,19 +101,28 @@ function Details({ prompt, onClose }: { prompt: Prompt | null; onClose: () => vo
         </div>
       ))}
       {prompt ? <p className="prompt-foot">{[dateTime(prompt.created_at, language), prompt.external_id].filter(Boolean).join(" · ")}</p> : null}
+      {prompt ? <PiiBadge prompt={prompt} /> : null}
+      {prompt && prompt.pii.length > 0 && isAdmin ? <ClearPii prompt={prompt} onDone={onChange} /> : null}
     </Modal>
   );
 }
 
-export function PromptTable({ project, search, split, onImport }: { project: string; search: string; split: Split | ""; onImport?: () => void }) {
+interface Wanted {
+  project: string;
+  search: string;
+  split: Split | "";
+  isFlagged: boolean;
+}
+
+export function PromptTable({ project, search, split, isFlagged, onImport }: Wanted & { onImport?: () => void }) {
   const { t } = useTexts();
-  const prompts = usePrompts(project, search, split);
+  const prompts = usePrompts(project, search, split, isFlagged);
   const [shown, setShown] = useState<Prompt | null>(null);
   if (prompts.error) return <ErrorPanel error={prompts.error} onRetry={() => void prompts.refetch()} />;
   if (!prompts.data) return <Loading lines={9} />;
   const rows = prompts.data.pages.flatMap(({ results }) => results);
   if (rows.length === 0) {
-    const isFiltered = search !== "" || split !== "";
+    const isFiltered = search !== "" || split !== "" || isFlagged;
     return (
       <EmptyState icon="prompts" title={t(isFiltered ? "none.filtered" : "none")} action={!isFiltered && onImport ? <Button onClick={onImport}>{t("import")}</Button> : undefined}>
         {isFiltered ? undefined : t("none.text")}
@@ -105,7 +146,7 @@ export function PromptTable({ project, search, split, onImport }: { project: str
       {prompts.hasNextPage ? (
         <Button variant="subtle" mt="sm" loading={prompts.isFetchingNextPage} onClick={() => void prompts.fetchNextPage()}>{t("more")}</Button>
       ) : null}
-      <Details prompt={shown} onClose={() => setShown(null)} />
+      <Details prompt={shown} onClose={() => setShown(null)} onChange={setShown} />
     </>
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Group, SegmentedControl, TextInput } from "@mantine/core";
+import { Button, Checkbox, Group, SegmentedControl, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useState } from "react";
 import { useSearchParams } from "react-router";
@@ -22,6 +22,7 @@ export function PromptsPage() {
   const [typed, setTyped] = useState("");
   const [search] = useDebouncedValue(typed.trim(), 350);
   const [split, setSplit] = useState<Split | "">("");
+  const [isFlagged, setFlagged] = useState(false);
   const dialog = isAdmin ? (address.has("import") ? "import" : address.has("add") ? "add" : "") : "";
   const open = (name: string) => setAddress(name ? { [name]: "1" } : {}, { replace: true });
   return (
@@ -45,8 +46,9 @@ export function PromptsPage() {
           onChange={(value) => setSplit(value as Split | "")}
           data={SPLITS.map((value) => ({ value, label: value ? t(`split.${value}`) : t("split.all") }))}
         />
+        <Checkbox label={t("pii.only")} checked={isFlagged} onChange={(e) => setFlagged(e.currentTarget.checked)} />
       </Group>
-      <PromptTable key={`${project} ${search} ${split}`} project={project} search={search} split={split} onImport={isAdmin ? () => open("import") : undefined} />
+      <PromptTable key={`${project} ${search} ${split} ${isFlagged}`} project={project} search={search} split={split} isFlagged={isFlagged} onImport={isAdmin ? () => open("import") : undefined} />
       {dialog === "import" ? <ImportDialog project={project} onClose={() => open("")} /> : null}
       {dialog === "add" ? <AddPrompt project={project} onClose={() => open("")} /> : null}
     </Page>

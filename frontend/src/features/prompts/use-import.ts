@@ -8,20 +8,32 @@ export type ImportState =
   | { kind: "tried"; report: ImportReport }
   | { kind: "failed"; error: unknown };
 
+/** What an import leaves out; no number: an owner may have any number of prompts. */
+export interface Sieve {
+  keepsNearDuplicates: boolean;
+  maxPerOwner: number | null;
+}
+
+export function importUrl(project: string, { keepsNearDuplicates, maxPerOwner }: Sieve, isTrial: boolean) {
+  const query = new URLSearchParams({ max_per_owner: maxPerOwner === null ? "none" : String(maxPerOwner) });
+  if (keepsNearDuplicates) query.set("keep_near_duplicates", "1");
+  if (isTrial) query.set("dry_run", "1");
+  return `/api/v1/projects/${project}/prompts/import/?${query.toString()}`;
+}
+
 /** Try a file without writing, then write it. Only the newest attempt is shown. */
 export function useImport(project: string) {
   const [state, setState] = useState<ImportState>({ kind: "idle" });
   const serial = useRef(0);
 
-  const send = async (kind: "trying" | "writing", content: Blob): Promise<ImportReport | null> => {
+  const send = async (kind: "trying" | "writing", content: Blob, sieve: Sieve): Promise<ImportReport | null> => {
     const mine = ++serial.current;
     const show = (next: ImportState) => {
       if (mine === serial.current) setState(next);
     };
     show({ kind, share: 0 });
-    const url = `/api/v1/projects/${project}/prompts/import/${kind === "trying" ? "?dry_run=1" : ""}`;
     try {
-      const report = await uploadLines<ImportReport>(url, content, (share) => show({ kind, share }));
+      const report = await uploadLines<ImportReport>(importUrl(project, sieve, kind === "trying"), content, (share) => show({ kind, share }));
       show({ kind: "tried", report });
       return report;
     } catch (error) {
@@ -31,8 +43,8 @@ export function useImport(project: string) {
   };
   return {
     state,
-    tryOut: (content: Blob) => send("trying", content),
-    write: (content: Blob) => send("writing", content),
+    tryOut: (content: Blob, sieve: Sieve) => send("trying", content, sieve),
+    write: (content: Blob, sieve: Sieve) => send("writing", content, sieve),
     reset: () => {
       serial.current++;
       setState({ kind: "idle" });
