@@ -2,8 +2,10 @@
 
 import io
 import json
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
@@ -191,6 +193,15 @@ def test_an_admin_clears_a_flag_that_was_wrong(client_of, project, eva, ria):
         assert (answer.status_code, answer.json()["pii"]) == (200, [])
     assert prompts_for_training(project, as_of=now()).exists()
     assert Event.objects.get(kind="prompt.cleared").data == {"kinds": ["email"]}
+
+
+def test_prompts_from_before_are_looked_at_by_the_migration(project, eva):
+    imported(project, eva, {"prompt": MAIL}, {"prompt": "Hi"})
+    known = set(Prompt.objects.values_list("pk", "prefix_digest"))
+    Prompt.objects.update(prefix_digest="", pii=[])
+    import_module("labeling.migrations.0004_prompts_from_before_are_looked_at").look(apps, None)
+    assert set(Prompt.objects.values_list("pk", "prefix_digest")) == known
+    assert Prompt.objects.exclude(pii=[]).get().pii == ["email"]
 
 
 # Counters, statements, doors.
