@@ -110,7 +110,8 @@ def make_models(root: Path) -> None:
 
 
 def models_of(root: Path) -> dict[str, Path]:
-    return {"model": root / "base", "reward": root / "reward" / "model"}
+    reward = root / "reward" / "model"
+    return {"model": root / "base", "reward": reward, "judge": reward}
 
 
 def run_child(kind: str, path: Path, *accidents: Fault) -> int:

@@ -40,6 +40,7 @@ EXPERIMENTS = {
     "E7": "what is learned from was drawn from the very policy that learns",
     "E8": "a resumed run equals one that never stopped, to the bit",
     "E9": "optimizer steps are epochs x minibatches",
+    "E10": "a judge ends a run that over-optimises, and its best policy is kept",
     "kept": "what was finished is never lost, whatever else goes wrong",
     "E11": "text that is mixed in keeps what was known, in the same steps",
 }
@@ -356,6 +357,17 @@ MUTATIONS = (
         "one extra pass over each rollout", "E9",
         Edit("training/core/policy.py", "for epoch in range(cfg.epochs)]", "for epoch in range(cfg.epochs + 1)]"),
         f"{CORE}/test_rloo.py::test_a_run_tells_all_its_numbers_and_is_on_policy",
+    ),
+    # --- E10, over-optimisation ---
+    _mutation(
+        "the last policy kept, not the judge's best", "E10",
+        Edit("training/core/stop_rules.py", '"judged" not in memory or ', '"judged" in memory or '),
+        f"{CORE}/test_overoptimisation.py::test_a_fall_by_a_share_of_the_gain_ends_it",
+    ),
+    _mutation(
+        "a share of no gain ends a run by noise", "E10",
+        Edit("training/core/stop_rules.py", "max(limit * gain, JUDGE_NOISE * noise)", "limit * gain"),
+        f"{CORE}/test_overoptimisation.py::test_noise_does_not_end_it_however_small_the_gain",
     ),
     # --- E11, pretraining gradients ---
     _mutation(

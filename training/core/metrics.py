@@ -93,6 +93,8 @@ _POLICY: dict[str, Metric] = {
     "score": Metric("reward", "Mean reward-model score of the rollouts; unfinished answers have their fixed score.", "Rises."),
     "score_se": Metric("reward", "Standard error of the mean score.", "Small beside the rise."),
     "score_std": Metric("reward", "Deviation of the scores within the rollouts.", "Well above 0; near 0 all answers are alike."),
+    "judge_score": Metric("reward", "Mean score of the same rollouts by the judge (inputs.judge), a reward model that nothing is learned from.", "Rises with the score. Where it turns while the score still rises, the reward is being gamed."),
+    "judge_se": Metric("reward", "Standard error of judge_score.", "Small beside the rise."),
     "kl": Metric("nats/response", "Distance of the sampling policy from the reference: mean of the summed log-ratio.", "Starts at 0 (in a later round at what earlier ones moved) and rises slowly. A jump often means that the reward is being gamed."),
     "kl_se": Metric("nats/response", "Standard error of the KL.", "Small beside the KL."),
     "kl_k3": Metric("nats/response", "The same distance by an estimator that is never negative.", "Near the KL."),
@@ -113,7 +115,21 @@ _POLICY: dict[str, Metric] = {
     "optimizer_steps": Metric("steps", "Optimizer steps of this iteration.", "epochs x minibatches, fewer only where epoch_kl_target ended it."),
     "final_score": Metric("reward", "Mean score of the published policy on prompts it is measured on (held out where there are some).", "Above the score of the first iteration."),
     "final_kl": Metric("nats/response", "Distance of the published policy from the reference on those prompts.", "Within kl_budget."),
+    "final_judge": Metric("reward", "Mean judge score of the published policy on those prompts.", "Above the judge_score of the first iteration."),
 }  # fmt: skip
+
+
+def _law(name: str, what: str) -> dict[str, Metric]:
+    """Of the law that a run's curve follows (overoptimisation.py)."""
+    return {
+        f"final_{name}_alpha": Metric("reward/sqrt(nat)", f"{what} of the iterations as start + d (alpha - beta log d), d the square root of kl (2210.10760, section 3.1): alpha.", "Above 0: what is gained near the reference."),
+        f"final_{name}_beta": Metric("reward/sqrt(nat)", f"The same law of {what}: beta.", "Small. A judge's is larger than the score's where the reward is gamed."),
+        f"final_{name}_r2": Metric("", f"Share of the variance of {what} that the law explains.", "Above 0.9; otherwise the other three tell little."),
+        f"final_{name}_peak_kl": Metric("nats/response", f"Distance at which the law has {what} highest; absent where it never turns.", "Beyond the run's kl; one below it says that the run went too far."),
+    }  # fmt: skip
+
+
+_POLICY |= _law("score", "score") | _law("judge", "judge_score")
 
 _VALUE: dict[str, Metric] = {
     "value_loss": Metric("", "Clipped value loss, mean over the minibatches.", "Falls."),

@@ -8,6 +8,7 @@ from, and whether there is a value network.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from training.core.loop import (
 )
 from training.core.losses import next_kl_coef
 from training.core.meter import meter
+from training.core.overoptimisation import fit_overoptimisation
 from training.core.ppo_update import Batch, learn, minibatches
 from training.core.ptx import Pretraining, read_pretraining
 from training.core.report import Reporter
@@ -50,7 +52,7 @@ from training.core.stage import (
     policy_saver,
     vocabulary_of,
 )
-from training.core.stop_rules import broken_limit, reason_to_stop
+from training.core.stop_rules import broken_limit, reason_to_stop, worth_keeping
 
 
 class Algorithm(NamedTuple):
@@ -108,36 +110,41 @@ def named(run: Run, numbers: Numbers) -> Numbers:
 def load_actors(
     run: Run, device: torch.device, algorithm: Algorithm, reward_function: RewardFunction | None
 ) -> Actors:
-    """Policy, frozen reference (inputs.reference, or else the policy's start), reward model, and the value network if any."""
+    """Policy, frozen reference (inputs.reference, or else the policy's start), reward model, and value network and judge if any."""
     policy, tokenizer = load_policy_input(run, "model", device)
     reference, other = load_policy_input(run, "reference" if "reference" in run.inputs else "model", device)
     check_same_tokenizer(tokenizer, other, "The policy and its reference")
-    reward = None if reward_function is not None else _reward_model(run, tokenizer, device)
+    reward = None if reward_function is not None else _reward_model(run, "reward", tokenizer, device)
+    judged = "judge" in run.inputs or cast(PolicyConfig, run.config).judge_drop_limit is not None
+    judge = _reward_model(run, "judge", tokenizer, device) if judged else None
     value = None if algorithm.value_network is None else algorithm.value_network(run, reward, device)
-    for frozen in (reference, reward):
+    for frozen in (reference, reward, judge):
         if frozen is not None:
             frozen.requires_grad_(requires_grad=False)
-    for model in (policy, reference, value, reward):
+    for model in (policy, reference, value, reward, judge):
         if model is not None:
             disable_dropout(model.eval())
     return Actors(
         policy=policy, reference=reference, value=value, reward=reward or cast(RewardFunction, reward_function),
-        tokenizer=tokenizer,
+        tokenizer=tokenizer, judge=judge,
     )  # fmt: skip
 
 
-def _reward_model(run: Run, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> ScalarModel:
-    reward, other = load_scalar_input(run, "reward", device)
-    check_same_tokenizer(tokenizer, other, "The policy and the reward model")
+def _reward_model(
+    run: Run, name: str, tokenizer: PreTrainedTokenizerBase, device: torch.device
+) -> ScalarModel:
+    reward, other = load_scalar_input(run, name, device)
+    check_same_tokenizer(
+        tokenizer, other, f"The policy and the {'reward model' if name == 'reward' else name}"
+    )
     return reward
 
 
 def _read_prompts(
     run: Run, actors: Actors, cfg: PolicyConfig, dropped: Dropped
 ) -> tuple[list[Prompt], list[Prompt]]:
-    readers = [
-        m for m in (actors.policy, actors.reference, actors.value, actors.reward) if isinstance(m, nn.Module)
-    ]
+    all_of_them = (actors.policy, actors.reference, actors.value, actors.reward, actors.judge)
+    readers = [m for m in all_of_them if isinstance(m, nn.Module)]
     limit = min(map(context_of, readers)) - cfg.max_new_tokens
     dropped_valid = Dropped()
     train = read_prompts(run.input("dataset"), "train.jsonl", actors.tokenizer, limit, dropped)
@@ -148,7 +155,8 @@ def _read_prompts(
 
 
 def new_state(actors: Actors, cfg: PolicyConfig) -> TrainingState:
-    """What changes as the run goes. `good` is what is published where a rule ends the run."""
+    """What changes as the run goes. `good` is what is published where a rule ends the run: the last policy that broke none,
+    and with `judge_drop_limit` the one that the judge liked best among them."""
     modules = dict(actors.trained)
     rates = cfg.peak_rates
     optimizer = make_optimizer([(module, rates[name]) for name, module in modules.items()], cfg)
@@ -177,10 +185,11 @@ def iterate(training: Training, prompts: Sequence[Prompt], step: int) -> Numbers
     with meter.phase("score"):
         scored = score(actors, rollout, parts, cfg)
     row = rollout_numbers(scored, state.numbers["kl_coef"])
+    state.numbers.setdefault("curve", []).append([row["kl"], row["score"], row.get("judge_score")])
     if reason := reason_to_stop(row, state.numbers, cfg):
         state.numbers["stopped"] = reason
         return row
-    if cfg.may_stop:
+    if cfg.may_stop and worth_keeping(state.numbers):
         copy_weights(state.modules.get("ema", actors.policy), state.modules["good"])
     batch, about = training.algorithm.batch_of(scored, state.numbers["kl_coef"], cfg)
     factor = lr_factor(step, cfg.iterations, cfg.lr_schedule, cfg.warmup_steps)
@@ -226,6 +235,7 @@ def publish(
     policy itself then lies beside it in policy_last/ (role `policy`). A run that a rule ended publishes the last good
     candidate and nothing else."""
     run, state = training.run, training.state
+    last = last | named(run, laws(state.numbers["curve"]))
     role = "ema" if training.cfg.ema_decay is not None else "policy"
     chosen, final = _candidate(training, role, prompts)
     also: dict[str, Any] = {}
@@ -259,7 +269,22 @@ def _measured(training: Training, chosen: str, prompts: Sequence[Prompt]) -> Num
 
 
 def _final_numbers(run: Run, row: Numbers) -> Numbers:
-    return named(run, {"final_score": row["score"], "final_kl": row["kl"]})
+    final = {"score": row["score"], "kl": row["kl"]} | (
+        {"judge": row["judge_score"]} if "judge_score" in row else {}
+    )
+    return named(run, {f"final_{name}": number for name, number in final.items()})
+
+
+def laws(curve: Sequence[Sequence[float | None]]) -> Numbers:
+    """How score and judge went with distance; `curve` has (kl, score, judge or None) of every iteration."""
+    found: Numbers = {}
+    for place, name in ((1, "score"), (2, "judge")):
+        points = [(math.sqrt(max(row[0] or 0.0, 0.0)), row[place]) for row in curve]
+        told = [(d, reward) for d, reward in points if reward is not None]
+        if law := fit_overoptimisation([d for d, _ in told], [reward for _, reward in told]):
+            numbers = {"alpha": law.alpha, "beta": law.beta, "r2": law.r2, "peak_kl": law.peak_d**2}
+            found |= {f"final_{name}_{key}": value for key, value in numbers.items() if math.isfinite(value)}
+    return found
 
 
 def _save(

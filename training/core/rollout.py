@@ -50,13 +50,14 @@ RewardFunction = Callable[[Sequence[Prompt], Sequence[Sequence[int]]], Sequence[
 @dataclass(kw_only=True)
 class Actors:
     """The four models of PPO; RLOO has no value network. `reward` is a reward model, or for exact experiments a function
-    of prompts and answer ids."""
+    of prompts and answer ids. `judge` is another reward model, which nothing is learned from."""
 
     policy: PreTrainedModel
     reference: PreTrainedModel
     value: ScalarModel | None
     reward: ScalarModel | RewardFunction
     tokenizer: PreTrainedTokenizerBase
+    judge: ScalarModel | None = None
 
     @property
     def trained(self) -> dict[str, nn.Module]:
@@ -166,6 +167,8 @@ class Scored:
     """0 where there is no value network."""
     entropy_BR: Tensor
     score_B: Tensor
+    judge_B: Tensor | None = None
+    """The judge's scores, where there is one."""
 
     @property
     def kl_B(self) -> Tensor:
@@ -175,7 +178,7 @@ class Scored:
 
 @torch.no_grad()
 def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg: PolicyConfig) -> Scored:
-    """Run policy, reference, value and reward model over the rollout, in the given parts; each rank has its own, and all
+    """Run policy, reference, value and reward models over the rollout, in the given parts; each rank has its own, and all
     get the whole.
 
     The parts are those of the first pass of learning: with the same rows in the same shapes, the new log-probabilities
@@ -193,10 +196,13 @@ def score(actors: Actors, rollout: Rollout, parts: Sequence[Sequence[int]], cfg:
             if actors.value is not None:
                 values[rows] = answer_values(actors.value, rollout, part, mask.shape[1])
         scores = answer_scores(actors.reward, rollout, parts, cfg, mask.device)
+        judged = None
+        if actors.judge is not None:
+            judged = answer_scores(actors.judge, rollout, parts, cfg, mask.device, name="judge")
     # Padding holds whatever was gathered there; it is cleared so that nothing can depend on it.
     logp, ref_logp, values, entropy = (x * mask for x in (logp, ref_logp, values, entropy))
     world.add_up(logp, ref_logp, values, entropy)
-    return Scored(rollout, mask, logp, ref_logp, values, entropy, scores)
+    return Scored(rollout, mask, logp, ref_logp, values, entropy, scores, judged)
 
 
 @torch.no_grad()
@@ -206,15 +212,17 @@ def answer_scores(
     parts: Sequence[Sequence[int]],
     cfg: Scoring,
     device: torch.device,
+    *,
+    name: str = "reward",
 ) -> Tensor:
-    """Scores (B,): the reward model at the last token, and `no_eos_reward` where the answer never ended."""
+    """Scores (B,): the reward model of inputs.<name> at the last token, and `no_eos_reward` where the answer never ended."""
     scores = torch.zeros(len(rollout.answers), device=device)
     if isinstance(reward, ScalarModel):
         for part in parts:
             ids, mask = pad([rollout.sequence(i) for i in part], device)
             scores[torch.tensor(part, device=device)] = reward.rewards(ids, mask)
         world.add_up(scores)
-        check_scores(scores)
+        check_scores(scores, name)
     else:
         scores += torch.tensor(list(reward(rollout.prompts, rollout.answers)), device=device)
     if cfg.no_eos_reward is not None:
@@ -223,13 +231,13 @@ def answer_scores(
     return scores
 
 
-def check_scores(scores_B: Tensor) -> None:
+def check_scores(scores_B: Tensor, name: str = "reward") -> None:
     """RunError where the reward model is no model any more, before a fixed score could hide what it says."""
     if not bool(torch.isfinite(scores_B).all()):
         raise RunError(
             "nan_loss",
-            "The reward model gives scores that are not finite.",
-            "Train the reward model again: inputs.reward has weights that are no numbers, or too large ones.",
+            f"The reward model inputs.{name} gives scores that are not finite.",
+            "Train it again: it has weights that are no numbers, or too large ones.",
         )
 
 
@@ -239,12 +247,16 @@ def rollout_numbers(scored: Scored, kl_coef: float) -> Numbers:
     kl_B, score_B = scored.kl_B.double(), scored.score_B.double()
     kl, mean = float(kl_B.mean()), float(score_B.mean())
     k3_B = (kl_k3(scored.logp_BR, scored.ref_logp_BR) * mask).sum(1)
+    judged: Numbers = {}
+    if scored.judge_B is not None:
+        judge_B = scored.judge_B.double()
+        judged = {"judge_score": float(judge_B.mean()), "judge_se": _standard_error(judge_B)}
     return {
         "score": mean, "score_std": float(score_B.std(correction=0)), "score_se": _standard_error(score_B),
         "kl": kl, "kl_se": _standard_error(kl_B), "kl_k3": float(k3_B.mean()), "kl_coef": kl_coef,
         "objective": mean - kl_coef * kl, "entropy": float(masked_mean(scored.entropy_BR, mask)),
         "no_eos_share": 1 - sum(scored.rollout.finished) / n, "response_tokens": float(mask.sum()) / n,
-        "engine_logprob_error": _sampler_error(scored),
+        "engine_logprob_error": _sampler_error(scored), **judged,
     }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def error_of(forks: Forks) -> Error:
 
 @pytest.fixture(scope="session")
 def models(base: Path, reward_model: Path) -> dict[str, Path]:
-    return {"model": base, "reward": reward_model}
+    return {"model": base, "reward": reward_model, "judge": reward_model}
 
 
 @pytest.fixture(scope="session")

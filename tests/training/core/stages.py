@@ -68,8 +68,9 @@ STAGES: dict[str, Stage] = {
     ),
     "ppo": Stage(
         kind="ppo",
-        config={"iterations": 6, "ema_decay": 0.9, "kl_target": 0.01, "kl_horizon": 50.0, "kl_budget": 50.0, "epochs": 2},
-        data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward"), updates=4,
+        config={"iterations": 6, "ema_decay": 0.9, "kl_target": 0.01, "kl_horizon": 50.0, "epochs": 2,
+                "judge_drop_limit": 1.0},
+        data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward", "judge"), updates=4,
     ),
     "rloo": Stage(
         kind="rloo", config={"iterations": 6, "ema_decay": 0.9, "kl_budget": 50.0, "epochs": 2, "minibatches": 2},

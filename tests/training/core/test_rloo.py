@@ -61,7 +61,7 @@ def test_a_run_tells_all_its_numbers_and_is_on_policy(base: Path, reward_model: 
     told = {
         name
         for name in METRICS
-        if name.startswith("rloo/") and not name.startswith(("rloo/final", "rloo/ptx"))
+        if name.startswith("rloo/") and not name.startswith(("rloo/final", "rloo/ptx", "rloo/judge"))
     }
     assert told <= set(rows[-1])
     assert {name.partition("/")[0] for name in rows[-1] if "/" in name} == {"rloo", "perf"}

@@ -152,6 +152,16 @@ class PolicyConfig(StageConfig):
         source="2310.03716; ours: off",
     )
 
+    judge_drop_limit: float | None = setting(
+        None,
+        "End the run when the mean of inputs.judge over five iterations falls below its best by this share of what it had"
+        " gained since the first (and by more than noise), and publish the policy at its best; null: only watch.",
+        unit="share of the gain",
+        low=0.001,
+        high=10.0,
+        source="2210.10760; ours: off",
+    )
+
     @property
     def answers_per_prompt(self) -> int:
         """Answers that an iteration samples to each of its prompts."""
@@ -165,7 +175,9 @@ class PolicyConfig(StageConfig):
     @property
     def may_stop(self) -> bool:
         """Whether a rule may end the run early, so that the last good policy has to be kept."""
-        limits = (self.kl_budget, self.score_drop_limit, self.entropy_floor, self.length_drift_limit)
+        limits = (
+            self.kl_budget, self.score_drop_limit, self.entropy_floor, self.length_drift_limit, self.judge_drop_limit,
+        )  # fmt: skip
         return any(limit is not None for limit in limits)
 
     def check(self) -> None:
