@@ -152,6 +152,8 @@ class Run(models.Model):
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")  # starts from
     reference = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     reward = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    # Another reward model: what is learned is held against it.
+    judge = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     produced = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by")
     # At most one version a role: the policy itself, where `produced` is its moving average.
     produced_raw = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
@@ -197,6 +199,14 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} run {self.pk} ({self.state})"
+
+    @property
+    def sources(self) -> dict[str, ModelVersion]:
+        """The versions that it reads, by the names of its inputs."""
+        found = {
+            "model": self.model, "reference": self.reference, "reward": self.reward, "judge": self.judge,
+        }  # fmt: skip
+        return {role: version for role, version in found.items() if version is not None}
 
     @property
     def stopped(self) -> str:

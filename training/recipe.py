@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, Self, get_args
+from uuid import UUID
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -116,6 +117,12 @@ class Recipe(BaseModel):
         default_factory=dict,
         description="Settings of DPO: a preset and what differs from it.",
         json_schema_extra={"source": "2305.18290"},
+    )
+    judge: UUID | None = Field(
+        None,
+        description="A reward model of this project (its id) that PPO or RLOO does not learn from but is watched by"
+        " (judge_drop_limit); one trained on the same rankings is no judge. null: none.",
+        json_schema_extra={"source": "2210.10760; ours: none"},
     )
     eval_prompts: int = Field(
         64,
@@ -279,7 +286,7 @@ class Recipe(BaseModel):
 
 
 TYPES: dict[Any, str] = {
-    int: "int", float | None: "float", JSON: "object", tuple[str, ...]: "list", PolicyAlgorithm: "str",
+    int: "int", float | None: "float", UUID | None: "str", JSON: "object", tuple[str, ...]: "list", PolicyAlgorithm: "str",
 }  # fmt: skip
 BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 CHOICES = {"steps": list(RECIPE_STEPS), "policy_algorithm": list(POLICY_ALGORITHMS)}
@@ -298,7 +305,7 @@ def _described(name: str, field: FieldInfo) -> JSON:
     return {
         "name": name,
         "type": TYPES[field.annotation],
-        "nullable": field.annotation == float | None,
+        "nullable": field.annotation in (float | None, UUID | None),
         "default": list(default) if isinstance(default, tuple) else default,
         "min": low,
         "max": high,

@@ -54,6 +54,21 @@ def test_a_round_may_train_its_policy_by_rloo(opened, guide):
     assert steps["training_policy"] == run
 
 
+def test_a_round_names_a_judge_for_its_policy_run(opened, guide, project, base):
+    judge = _reward(project, base)
+    for wrong in ({"judge": str(base.pk)}, {"ppo": {"preset": "test", "judge_drop_limit": 0.1}}):
+        with pytest.raises(rounds.RoundNotReady, match="judge") as caught:
+            opened(**wrong)
+        assert [gap["code"] for gap in caught.value.extra["missing"]] == ["no_judge"]
+    round_ = guide.to(opened(judge=str(judge.pk), ppo={"preset": "test", "judge_drop_limit": 0.1}), "review")
+    assert round_.state == "review", round_.reason
+    run = run_of(round_, "ppo")
+    assert run.judge == judge != run.reward
+    assert judge in [link.parent for link in run.produced.parent_links.filter(role="judge")]
+    edges = between_versions([run.produced.pk])["edges"]
+    assert {"from": str(judge.pk), "to": str(run.pk), "role": "judge"} in edges
+
+
 def test_the_kl_budget_holds_for_rloo_too(opened, guide):
     round_ = guide.to(opened(policy_algorithm="rloo", kl_budget=5), "review", rloo={"rloo/final_kl": 5.5})
     assert (round_.state, round_.failed_at_step) == ("failed", "training_policy")
@@ -207,7 +222,7 @@ def test_a_real_run_publishes_both_roles_and_reads_the_demonstrations(averaged, 
     config = Recipe.parse({"rloo": {"preset": "test", "ema_decay": 0.9, "ptx_coef": 1.0}}).config("rloo")
     reward = _reward(project, base)
     run = queue_run(
-        project=project, kind="rloo", config=config, model=base, reward=reward, snapshot=queued.snapshot,
+        project=project, kind="rloo", config=config, model=base, reward=reward, judge=reward, snapshot=queued.snapshot,
         demonstrations=freeze(project=project, kind="sft"),
     )  # fmt: skip
     runner.execute(run.pk)
@@ -218,6 +233,7 @@ def test_a_real_run_publishes_both_roles_and_reads_the_demonstrations(averaged, 
     folder = attempt_folder(run.pk, 1)
     assert "pretraining" in json.loads((folder / "run.json").read_text())["inputs"]
     assert run.result["metrics"]["rloo/ptx_loss"] > 0
+    assert run.result["metrics"]["rloo/final_judge"] == run.result["metrics"]["rloo/final_score"]
 
 
 def _reward(project, base):

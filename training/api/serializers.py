@@ -186,6 +186,9 @@ class RunOut(RunRefOut):
     model = VersionRefOut()
     reference = VersionRefOut(allow_null=True)
     reward = VersionRefOut(allow_null=True)
+    judge = VersionRefOut(
+        allow_null=True, help_text="A reward model that the policy is not trained on but held against"
+    )
     snapshot = SnapshotRefOut(allow_null=True)
     cancel_requested = serializers.BooleanField()
     attempts = AttemptOut(many=True)

@@ -56,9 +56,7 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
     inputs = path / "inputs"
     inputs.mkdir(parents=True)
     hashes: dict[str, str] = {}
-    parents = {"model": run.model, "reference": run.reference, "reward": run.reward}
-    known = {role: version for role, version in parents.items() if version is not None}
-    for role, version in known.items():
+    for role, version in run.sources.items():
         hashes |= _link_version(version, inputs / role)
     hashes |= _write_dataset(run, inputs / "dataset")
     if run.demonstrations is not None:
@@ -87,7 +85,7 @@ def prepare(run: Run, fence: int) -> AttemptFolder:
                 if folder.name != "checkpoint"
             },
             "sha256": hashes,
-            "parents": {role: str(version.pk) for role, version in known.items()},
+            "parents": {role: str(version.pk) for role, version in run.sources.items()},
             "data": _data(run),
             "versions": {**machine(threads(count)), "processes": str(count)},
             "resume_from": f"step-{ready.resumed_step}" if ready.resumed_from else None,

@@ -85,6 +85,7 @@ class Supervisor:
             "model",
             "reference",
             "reward",
+            "judge",
             "snapshot",
             "demonstrations",
             "heldout_labelers",

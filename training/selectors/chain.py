@@ -5,6 +5,7 @@ from __future__ import annotations
 from accounts.models import Project
 from inference.models import ModelVersion, VersionKind
 from training.models import Round
+from training.recipe import Recipe
 
 LONGEST = 200
 
@@ -42,3 +43,10 @@ def earlier_reward(project: Project, model: ModelVersion) -> ModelVersion | None
     found = Round.objects.filter(project=project, reward__tokenizer_digest=model.tokenizer_digest)
     newest = found.exclude(reward__tokenizer_digest="").select_related("reward").order_by("-number").first()
     return newest.reward if newest else None
+
+
+def judge_of(project: Project, recipe: Recipe) -> ModelVersion | None:
+    """The reward model that the recipe names as judge; None where it names none, or none of this project."""
+    if recipe.judge is None:
+        return None
+    return ModelVersion.objects.filter(project=project, kind=VersionKind.REWARD, pk=recipe.judge).first()

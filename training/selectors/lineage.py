@@ -24,7 +24,9 @@ def between_versions(version_ids: Collection[UUID]) -> Lineage:
     for run in runs:
         label = f"{run.kind}, round {run.round.number}" if run.round else run.kind
         nodes.append({"id": str(run.pk), "type": "run", "label": label, "kind": run.kind, "state": run.state})
-        sources = {"model": run.model_id, "reference": run.reference_id, "reward": run.reward_id}
+        sources = {
+            "model": run.model_id, "reference": run.reference_id, "reward": run.reward_id, "judge": run.judge_id,
+        }  # fmt: skip
         data = {
             "snapshot": run.snapshot_id,
             "demonstrations": run.demonstrations_id,

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple, TypedDict
 from django.db.models import Count
 
 from accounts.models import Membership, Pool, Project
+from inference.models import ModelVersion
 from inference.selectors import current_policy
 from labeling.models import Demonstration, Prompt, Ranking, Split, TaskKind
 from labeling.selectors import may_be_learned
+from training.models import ROLLOUT_RUNS
 from training.recipe import Recipe
-from training.selectors.chain import base_of, earlier_reward
+from training.selectors.chain import base_of, earlier_reward, judge_of
 from training.states import RoundState
 
 FEW_PROMPTS = "Import more prompts, or ask for fewer; held-out ones do not count."
@@ -64,7 +66,7 @@ def missing(project: Project, recipe: Recipe) -> list[Missing]:
     stock = stock_of(project)
     return (
         _blocking(stock, recipe)
-        + _without_judge(project, recipe)
+        + _without_reward(project, recipe)
         + _thin(stock, recipe)
         + _long(project, recipe)
     )
@@ -72,15 +74,36 @@ def missing(project: Project, recipe: Recipe) -> list[Missing]:
 
 def blocking(project: Project, recipe: Recipe) -> list[Missing]:
     """Only what makes a launch impossible."""
-    return _blocking(stock_of(project), recipe) + _without_judge(project, recipe)
+    return _blocking(stock_of(project), recipe) + _without_reward(project, recipe)
 
 
-def _without_judge(project: Project, recipe: Recipe) -> list[Missing]:
+def _without_reward(project: Project, recipe: Recipe) -> list[Missing]:
+    """Reward models that the recipe counts on: one of an earlier round that chooses the SFT step, and the policy's judge."""
+    policy = current_policy(project)
+    if policy is None:
+        return []
+    return _nothing_to_choose_by(project, recipe, policy) + _no_judge(project, recipe)
+
+
+def _no_judge(project: Project, recipe: Recipe) -> list[Missing]:
+    """Policy training is watched by a reward model of the project; the run itself compares tokenizers."""
+    if not recipe.has(RoundState.TRAINING_POLICY) or recipe.policy_algorithm not in ROLLOUT_RUNS:
+        return []
+    judge = judge_of(project, recipe)
+    if judge is None and recipe.judge is not None:
+        text = "The judge is no reward model of this project."
+    elif judge is None and recipe.policy_config["judge_drop_limit"] is not None:
+        text = "judge_drop_limit is set, but the round names no judge."
+    else:
+        return []
+    return [_gap("no_judge", text, "Choose one of the project's reward models as judge, or do without.")]
+
+
+def _nothing_to_choose_by(project: Project, recipe: Recipe, policy: ModelVersion) -> list[Missing]:
     """SFT can be chosen by reward once a round has made a reward model that reads the base model's tokens."""
     if not recipe.has(RoundState.TRAINING_SFT) or recipe.config("sft")["select"] != "reward":
         return []
-    policy = current_policy(project)
-    if policy is None or earlier_reward(project, base_of(policy)) is not None:
+    if earlier_reward(project, base_of(policy)) is not None:
         return []
     text = "sft.select is reward, but no earlier round has made a reward model for this base model."
     return [_gap("no_reward_model", text, "Set sft.select to valid_loss or last in this round.")]

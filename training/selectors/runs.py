@@ -27,7 +27,9 @@ def runs_visible_to(viewer: Viewer) -> QuerySet[Run]:
     return (
         Run.objects.filter(project__in=projects_visible_to(viewer))
         .annotate(ahead=_runs_ahead())
-        .select_related("round", "model", "reference", "reward", "produced", "produced_raw", "snapshot")
+        .select_related(
+            "round", "model", "reference", "reward", "judge", "produced", "produced_raw", "snapshot"
+        )
         .prefetch_related("attempts")
         .order_by("-created_at", "-pk")
     )
@@ -62,6 +64,7 @@ def run_body(run: Run) -> dict[str, Any]:
         "model": run.model,
         "reference": run.reference,
         "reward": run.reward,
+        "judge": run.judge,
         "snapshot": run.snapshot,
         "cancel_requested": run.cancel_requested_at is not None
         and run.state in (RunState.QUEUED, RunState.RUNNING),

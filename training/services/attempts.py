@@ -168,9 +168,9 @@ def record_metrics(
 
 def finish_run(*, run_id: UUID, fence: int, outcome: Outcome) -> Run:
     """Register what the run made and end it, in one transaction. Raises Fenced (also when a cancel came first)."""
-    run = Run.objects.select_related("project", "round", "model", "reference", "reward", "snapshot").get(
-        pk=run_id
-    )
+    run = Run.objects.select_related(
+        "project", "round", "model", "reference", "reward", "judge", "snapshot"
+    ).get(pk=run_id)
     # Copied ahead: gigabytes, and in `_finish` a transaction is open.
     made = {role: (one, store_version(one.folder)) for role, one in outcome.published().items()}
     name, root = "", _root_name(run.model)
@@ -246,16 +246,14 @@ def _finish(
 
 def _register(run: Run, published: Published, digest: str, name: str) -> ModelVersion:
     """The version, whose folder is in the store already."""
-    parents = {"model": run.model, "reference": run.reference, "reward": run.reward}
-    known = {role: version for role, version in parents.items() if version is not None}
-    synthetic = any(version.is_synthetic for version in known.values())
+    synthetic = any(version.is_synthetic for version in run.sources.values())
     return register_version(
         project=run.project,
         kind=PRODUCES[RunKind(run.kind)],
         folder=published.folder,
         digest=digest,
         name=name,
-        parents=known,
+        parents=run.sources,
         metrics=published.metrics,
         is_synthetic=synthetic or bool(run.snapshot and run.snapshot.is_synthetic),
     )

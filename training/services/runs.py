@@ -59,6 +59,7 @@ def queue_run(
     heldout_labelers: Snapshot | None = None,
     reference: ModelVersion | None = None,
     reward: ModelVersion | None = None,
+    judge: ModelVersion | None = None,
     seed: int = 0,
     actor: User | None = None,
 ) -> Run:
@@ -76,6 +77,7 @@ def queue_run(
                 heldout_labelers=heldout_labelers,
                 reference=reference,
                 reward=reward,
+                judge=judge,
                 seed=seed,
                 launched_by=actor,
             )

@@ -1760,6 +1760,8 @@ export interface components {
             model: components["schemas"]["VersionRefOut"];
             reference: components["schemas"]["VersionRefOut"] | null;
             reward: components["schemas"]["VersionRefOut"] | null;
+            /** @description A reward model that the policy is not trained on but held against */
+            judge: components["schemas"]["VersionRefOut"] | null;
             snapshot: components["schemas"]["SnapshotRef"] | null;
             cancel_requested: boolean;
             attempts: components["schemas"]["Attempt"][];

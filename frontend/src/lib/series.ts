@@ -60,9 +60,9 @@ export const KEY_METRICS: Record<string, string[]> = {
   pretrain: ["pretrain/loss", "pretrain/valid_bits_per_byte"],
   sft: ["sft/loss", "sft/valid_nll"],
   reward: ["reward/accuracy", "reward/valid_accuracy", "reward/loss"],
-  ppo: ["ppo/score", "ppo/kl", "ppo/response_tokens", "ppo/entropy"],
+  ppo: ["ppo/score", "ppo/judge_score", "ppo/kl", "ppo/response_tokens", "ppo/entropy"],
   dpo: ["dpo/loss", "dpo/valid_accuracy", "dpo/kl"],
-  rloo: ["rloo/score", "rloo/kl", "rloo/response_tokens", "rloo/entropy"],
+  rloo: ["rloo/score", "rloo/judge_score", "rloo/kl", "rloo/response_tokens", "rloo/entropy"],
 };
 
 /** A table of all numbers for a spreadsheet. */

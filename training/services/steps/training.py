@@ -8,7 +8,7 @@ from inference.models import ModelVersion
 from labeling.models import Split
 from training.models import ROLLOUT_RUNS, Evaluation, Round, Run, RunKind, Snapshot, SnapshotKind
 from training.recipe import Recipe
-from training.selectors.chain import base_of, earlier_reward
+from training.selectors.chain import base_of, earlier_reward, judge_of
 from training.selectors.records import has_heldout_rankings
 from training.services.runs import queue_run, retry_run
 from training.services.snapshots import freeze
@@ -108,6 +108,7 @@ def done_over(run: Run) -> Run:
         model=run.model,
         reference=run.reference,
         reward=run.reward,
+        judge=run.judge,
         snapshot=run.snapshot,
         demonstrations=run.demonstrations,
         heldout_labelers=run.heldout_labelers,
@@ -218,6 +219,7 @@ class TrainingPolicy(TrainingStep):
                 "no_reward_model",
                 "Policy training needs the round's reward model, which is not there. Open a new round.",
             )
+        samples = recipe.policy_algorithm in ROLLOUT_RUNS
         return queue_run(
             project=round_.project,
             round=round_,
@@ -225,7 +227,8 @@ class TrainingPolicy(TrainingStep):
             config=recipe.policy_config,
             model=teaches(round_),
             reference=sft_of(round_),
-            reward=round_.reward if recipe.policy_algorithm in ROLLOUT_RUNS else None,
+            reward=round_.reward if samples else None,
+            judge=judge_of(round_.project, recipe) if samples else None,
             snapshot=frozen.data,
             demonstrations=frozen.demonstrations,
             seed=seed_of(round_, recipe.policy_algorithm),

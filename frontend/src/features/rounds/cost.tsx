@@ -5,7 +5,7 @@ import { useNames } from "@/components/state-badge";
 import { timeSpan } from "@/lib/format";
 import { useTexts } from "./texts";
 
-const GAPS = ["no_policy", "no_prompts", "no_demonstrations", "no_rankings", "no_reward_model", "few_prompts", "few_prompts_to_answer", "few_heldout_prompts", "no_valid_prompts", "few_labelers", "long_answers"] as const;
+const GAPS = ["no_policy", "no_prompts", "no_demonstrations", "no_rankings", "no_reward_model", "no_judge", "few_prompts", "few_prompts_to_answer", "few_heldout_prompts", "no_valid_prompts", "few_labelers", "long_answers"] as const;
 const BASES = { people: "people", "earlier runs of this project": "earlier" } as const;
 
 function Gap({ gap }: { gap: Missing }) {

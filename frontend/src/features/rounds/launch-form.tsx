@@ -12,8 +12,8 @@ import type { JsonObject } from "@/api/types";
 import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { Cost, Gaps } from "./cost";
-import { refusedFields, stagesOf, stepsOf } from "./recipe-form";
-import { AlgorithmChoice, RecipeNumbers, Sampling, StageSettings, StepChoice, type GroupProps } from "./recipe-groups";
+import { algorithmOf, refusedFields, stagesOf, stepsOf } from "./recipe-form";
+import { AlgorithmChoice, JudgeChoice, RecipeNumbers, Sampling, StageSettings, StepChoice, type GroupProps } from "./recipe-groups";
 import { useTexts } from "./texts";
 
 /** What the recipe would cost, asked again a moment after the last change. */
@@ -48,7 +48,7 @@ function useLaunch(project: string) {
   });
 }
 
-function Groups(props: GroupProps) {
+function Groups({ project, ...props }: GroupProps & { project: string }) {
   const { t } = useTexts();
   const steps = stepsOf(props.recipe);
   const has = (step: string) => steps.includes(step);
@@ -67,6 +67,7 @@ function Groups(props: GroupProps) {
         <section>
           <Title order={3}>{t("launch.training")}</Title>
           {has("training_policy") ? <AlgorithmChoice {...props} /> : null}
+          {has("training_policy") && algorithmOf(props.recipe) !== "dpo" ? <JudgeChoice project={project} {...props} /> : null}
           {stages.map((stage) => <StageSettings key={stage} stage={stage} {...props} />)}
         </section>
       ) : null}
@@ -97,7 +98,7 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
       <Text c="dimmed" size="sm" mb="md">{t("launch.lead")}</Text>
       <Stack gap={22}>
         <Gaps missing={cost.missing} isBlocking />
-        <Groups recipe={recipe} fields={defaults.fields} presets={defaults.presets} refused={refused} onChange={setRecipe} />
+        <Groups project={project} recipe={recipe} fields={defaults.fields} presets={defaults.presets} refused={refused} onChange={setRecipe} />
         <Radio.Group label={t("launch.pace")} value={isAutomatic ? "auto" : "step"} onChange={(value) => setAutomatic(value === "auto")}>
           <Stack gap={6} mt={6}>
             <Radio value="step" label={t("launch.step-by-step")} description={t("launch.step-by-step.help")} />

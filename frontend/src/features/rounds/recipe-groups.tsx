@@ -1,5 +1,7 @@
 import { Checkbox, Collapse, Group, NativeSelect, Table, Text, UnstyledButton } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
+import { api, body } from "@/api/client";
 import type { PresetValue, RecipeDefaults, RecipeField, RecipeFields } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 import { Icon } from "@/components/icons";
@@ -88,6 +90,28 @@ export function AlgorithmChoice({ recipe, fields, refused, onChange }: GroupProp
       error={refused["policy_algorithm"]}
       onChange={(e) => onChange({ ...recipe, policy_algorithm: e.currentTarget.value })}
       data={choices.map((value) => ({ value, label: t(`algorithm.${value as "ppo"}`) }))}
+      w={400}
+      mb="md"
+    />
+  );
+}
+
+/** A reward model of the project that PPO and RLOO do not learn from; none where nothing is chosen. */
+export function JudgeChoice({ project, recipe, refused, onChange }: GroupProps & { project: string }) {
+  const { t } = useTexts();
+  const versions = useQuery({
+    queryKey: ["models", project],
+    queryFn: () => body(api.GET("/api/v1/projects/{project_id}/models/", { params: { path: { project_id: project } } })),
+  });
+  const rewards = (versions.data ?? []).filter(({ kind }) => kind === "reward");
+  return (
+    <NativeSelect
+      label={t("field.judge")}
+      description={t("field-help.judge")}
+      value={String(recipe["judge"] ?? "")}
+      error={refused["judge"]}
+      onChange={(e) => onChange({ ...recipe, judge: e.currentTarget.value || null })}
+      data={[{ value: "", label: t("judge.none") }, ...rewards.map(({ id, name }) => ({ value: id, label: name }))]}
       w={400}
       mb="md"
     />

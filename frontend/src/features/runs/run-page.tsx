@@ -33,7 +33,7 @@ function Trouble({ run }: { run: Run }) {
 function Head({ run, project }: { run: Run; project: string }) {
   const { t, language } = useTexts();
   const names = useNames();
-  const version = (name: "model" | "reference" | "reward" | "produced" | "produced_raw") => {
+  const version = (name: "model" | "reference" | "reward" | "judge" | "produced" | "produced_raw") => {
     const ref = run[name];
     return ref ? { label: t(`head.${name}`), value: <Link to={`/p/${project}/models/${ref.id}`}>{ref.name}</Link> } : null;
   };
@@ -54,6 +54,7 @@ function Head({ run, project }: { run: Run; project: string }) {
             version("model"),
             version("reference"),
             version("reward"),
+            version("judge"),
             run.snapshot ? { label: t("head.snapshot"), value: <Link to={`/p/${project}/data#${run.snapshot.id}`}>{t("head.snapshot.rows", { count: trainRows(run.snapshot.counts) })}</Link> } : null,
             { label: t("head.seed"), value: String(run.seed) },
           ]}
