@@ -6,7 +6,7 @@ from labeling.pii import kinds_in
 AT_ONCE = 1000
 
 
-def look(apps, schema_editor):
+def look(apps, _schema_editor):
     """Fill both columns of the prompts that are there, by the code that fills them at every import from now on."""
     Prompt = apps.get_model("labeling", "Prompt")
     waiting = []
