@@ -14,6 +14,7 @@ window.ResizeObserver = class {
   unobserve() { return undefined; }
   disconnect() { return undefined; }
 };
+Object.defineProperty(document, "fonts", { value: new EventTarget() });
 window.HTMLElement.prototype.scrollIntoView = () => undefined;
 
 afterEach(() => {

@@ -1,4 +1,4 @@
-import { Button, Checkbox, Group, Modal, NumberInput, Progress, Stack, Tabs, Text, Textarea } from "@mantine/core";
+import { Button, Checkbox, Group, Modal, Progress, Stack, Tabs, Text, TextInput, Textarea } from "@mantine/core";
 import { useState } from "react";
 import { queryClient } from "@/api/session";
 import { DialogActions } from "@/components/dialog-actions";
@@ -8,7 +8,7 @@ import { notify } from "@/components/notify";
 import { FileDrop } from "./file-drop";
 import { BadRows, Counts } from "./import-report";
 import { useTexts } from "./texts";
-import { useImport, type ImportState, type Sieve } from "./use-import";
+import { capOf, useImport, type ImportState, type Sieve } from "./use-import";
 
 const EXAMPLE = '{"prompt": "Write a thank-you note to Mina."}\n{"prompt": "…", "completion": "…", "tags": ["letters"]}\n{"messages": [{"role": "user", "content": "…"}]}';
 
@@ -36,29 +36,40 @@ function Told({ state, onRetry }: { state: ImportState; onRetry?: () => void }) 
   }
 }
 
-const AS_IN_THE_PAPER: Sieve = { keepsNearDuplicates: false, maxPerOwner: 200 };
+/** What is to be left out, as it is typed. */
+interface TypedSieve {
+  keepsNearDuplicates: boolean;
+  cap: string;
+}
 
-/** What is to be left out. */
-function SieveFields({ sieve, isDisabled, onChange }: { sieve: Sieve; isDisabled: boolean; onChange: (sieve: Sieve) => void }) {
+const AS_IN_THE_PAPER: TypedSieve = { keepsNearDuplicates: false, cap: "200" };
+
+/** What is sent; null where the cap is wrong, since a wrong cap is not no cap. */
+function sieveOf({ keepsNearDuplicates, cap }: TypedSieve): Sieve | null {
+  const maxPerOwner = capOf(cap);
+  return maxPerOwner === undefined ? null : { keepsNearDuplicates, maxPerOwner };
+}
+
+function SieveFields({ typed, isDisabled, onChange }: { typed: TypedSieve; isDisabled: boolean; onChange: (typed: TypedSieve) => void }) {
   const { t } = useTexts();
   return (
     <Group align="flex-start" gap="xl">
       <Checkbox
         label={t("import.near")}
         description={t("import.near.help")}
-        checked={!sieve.keepsNearDuplicates}
-        onChange={(e) => onChange({ ...sieve, keepsNearDuplicates: !e.currentTarget.checked })}
+        checked={!typed.keepsNearDuplicates}
+        onChange={(e) => onChange({ ...typed, keepsNearDuplicates: !e.currentTarget.checked })}
         disabled={isDisabled}
         flex="1 1 300px"
       />
-      <NumberInput
+      <TextInput
         label={t("import.cap")}
         description={t("import.cap.help")}
-        value={sieve.maxPerOwner ?? ""}
-        onChange={(value) => onChange({ ...sieve, maxPerOwner: typeof value === "number" && value >= 1 ? value : null })}
-        min={1}
-        max={1_000_000_000}
-        allowDecimal={false}
+        placeholder={t("import.cap.none")}
+        error={sieveOf(typed) ? undefined : t("import.cap.wrong")}
+        value={typed.cap}
+        onChange={(e) => onChange({ ...typed, cap: e.currentTarget.value })}
+        inputMode="numeric"
         disabled={isDisabled}
         flex="1 1 220px"
       />
@@ -72,16 +83,18 @@ export function ImportDialog({ project, onClose }: { project: string; onClose: (
   const [file, setFile] = useState<File | null>(null);
   const [pasted, setPasted] = useState("");
   const [tab, setTab] = useState<string | null>("file");
-  const [sieve, setSieve] = useState(AS_IN_THE_PAPER);
+  const [typed, setTyped] = useState(AS_IN_THE_PAPER);
   const { state, tryOut, write, reset } = useImport(project);
+  const sieve = sieveOf(typed);
 
   const content = tab === "file" ? file : pasted.trim() ? new Blob([pasted]) : null;
   const choose = (chosen: File) => {
     setFile(chosen);
-    void tryOut(chosen, sieve);
+    if (sieve) void tryOut(chosen, sieve);
+    else reset();
   };
   const finish = async () => {
-    if (!content) return;
+    if (!content || !sieve) return;
     const report = await write(content, sieve);
     if (!report) return;
     for (const key of ["prompts", "project", "projects", "events"]) void queryClient.invalidateQueries({ queryKey: [key] });
@@ -105,14 +118,14 @@ export function ImportDialog({ project, onClose }: { project: string; onClose: (
           </Tabs.Panel>
         </Tabs>
         <Text size="sm" c="dimmed">{t("import.format")} <code>{"{\"prompt\": \"…\"}"}</code></Text>
-        <SieveFields sieve={sieve} isDisabled={isBusy} onChange={(next) => { setSieve(next); reset(); }} />
-        <Told state={state} onRetry={content ? () => void tryOut(content, sieve) : undefined} />
+        <SieveFields typed={typed} isDisabled={isBusy} onChange={(next) => { setTyped(next); reset(); }} />
+        <Told state={state} onRetry={content && sieve ? () => void tryOut(content, sieve) : undefined} />
         <DialogActions>
           <Button variant="default" onClick={onClose} disabled={state.kind === "writing"}>{t("cancel")}</Button>
           {isReady ? (
             <Button onClick={() => void finish()}>{t("import.write", { count: state.report.imported })}</Button>
           ) : (
-            <Button onClick={() => content && void tryOut(content, sieve)} loading={isBusy} disabled={!content}>{t(refusalOf(state) ? "import.again" : "import.try")}</Button>
+            <Button onClick={() => content && sieve && void tryOut(content, sieve)} loading={isBusy} disabled={!content || !sieve}>{t(refusalOf(state) ? "import.again" : "import.try")}</Button>
           )}
         </DialogActions>
       </Stack>

@@ -14,6 +14,15 @@ export interface Sieve {
   maxPerOwner: number | null;
 }
 
+const MOST = 1_000_000_000;
+
+/** An owner's prompts at most, as typed: null where nothing is, undefined where it is no number that can be sent. */
+export function capOf(typed: string): number | null | undefined {
+  const cap = typed.trim();
+  if (cap === "") return null;
+  return /^\d+$/.test(cap) && Number(cap) >= 1 && Number(cap) <= MOST ? Number(cap) : undefined;
+}
+
 export function importUrl(project: string, { keepsNearDuplicates, maxPerOwner }: Sieve, isTrial: boolean) {
   const query = new URLSearchParams({ max_per_owner: maxPerOwner === null ? "none" : String(maxPerOwner) });
   if (keepsNearDuplicates) query.set("keep_near_duplicates", "1");
