@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ApiError } from "@/api/errors";
 import told from "./locales/sources.zh-Hans.json";
-import { algorithmOf, differences, rangeProblem, refusedFields, stagesOf, stepsOf, valueOf, withPreset, withSetting, withStep } from "./recipe-form";
+import { algorithmOf, differences, rangeProblem, refusedFields, stagesOf, stepsOf, valueOf, withPreset, withSetting, withStep, written } from "./recipe-form";
 import { translatedSource } from "./sources";
 
 const recipe = { steps: ["sampling", "ranking"], k: 4, ppo: { preset: "cpu-starter", clip: 0.1 } };
@@ -28,18 +28,30 @@ test("a setting can be made and taken back, and a preset forgets what differed",
 });
 
 test("typed text becomes a value of the field's type", () => {
-  expect(valueOf({ type: "float" }, " 1e-4 ")).toBe(0.0001);
-  expect(valueOf({ type: "bool" }, "false")).toBe(false);
-  expect(valueOf({ type: "str" }, "cosine")).toBe("cosine");
-  expect(valueOf({ type: "int" }, " ")).toBeUndefined();
+  const typed = (type: string, text: string, nullable = false) => valueOf({ type, nullable }, text);
+  expect(typed("float", " 1e-4 ")).toBe(0.0001);
+  expect(typed("bool", "false")).toBe(false);
+  expect(typed("str", "cosine")).toBe("cosine");
+  expect(typed("int", " ")).toBeUndefined();
+  expect([typed("float", "null", true), typed("float", "null")]).toEqual([null, "null"]);
+});
+
+test("what is no number reaches the server as it was typed, so that it is not taken for no limit", () => {
+  const sent = (text: string) => JSON.parse(JSON.stringify({ kl_budget: valueOf({ type: "float", nullable: true }, text) })) as unknown;
+  expect(["2O", "1e999", "-"].map(sent)).toEqual([{ kl_budget: "2O" }, { kl_budget: "1e999" }, { kl_budget: "-" }]);
 });
 
 test("a value outside of its range is told before it is sent", () => {
   expect(rangeProblem(field, 4)).toBeNull();
   expect(rangeProblem(field, 10)).toBe("range");
   expect(rangeProblem(field, 2.5)).toBe("whole");
-  expect(rangeProblem(field, Number.NaN)).toBe("number");
+  expect(rangeProblem(field, "2O")).toBe("number");
   expect(rangeProblem(field, undefined)).toBeNull();
+  expect(rangeProblem({ ...field, max: 2 ** 62 }, 2 ** 53)).toBe("range");
+});
+
+test("small numbers are written with their exponent, whole ones whole", () => {
+  expect([9.65e-6, 0.0002, 0.02, 0, 10_000_000, true].map(written)).toEqual(["9.65e-6", "2e-4", "0.02", "0", "10000000", "true"]);
 });
 
 test("what the server refuses is found by the field's name", () => {

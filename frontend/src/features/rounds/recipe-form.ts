@@ -53,24 +53,35 @@ export function withPreset(recipe: JsonObject, stage: Stage, preset: string): Js
 
 export const differences = (recipe: JsonObject, stage: Stage) => Object.keys(partOf(recipe, stage)).filter((name) => name !== "preset").length;
 
-/** What a typed text means for a field; undefined: nothing was typed; NaN: not a number. */
-export function valueOf(field: Pick<RecipeField, "type">, text: string): Json | undefined {
+/** What a typed text means for a field; undefined: nothing was typed. What is no number stays as typed, so that nobody takes it for null. */
+export function valueOf(field: Pick<RecipeField, "type" | "nullable">, text: string): Json | undefined {
   const typed = text.trim();
   if (typed === "") return undefined;
+  if (field.nullable && typed === "null") return null;
   if (field.type === "bool") return typed === "true";
-  if (field.type === "int" || field.type === "float") return Number(typed);
+  if (field.type === "int" || field.type === "float") return Number.isFinite(Number(typed)) ? Number(typed) : typed;
   return typed;
 }
 
-const isBetween = (value: number, { min, max }: RecipeField) => value >= (min ?? -Infinity) && value <= (max ?? Infinity);
+/** A value as people write it: 9.65e-6, not 0.00000965. */
+export function written(value: Json): string {
+  const isSmall = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;
+  return isSmall ? value.toExponential() : String(value);
+}
+
+/** The least and the most that a field takes; whole numbers beyond 2^53 would be sent as others than were typed. */
+export function boundsOf({ type, min, max }: RecipeField): { min: number | null; max: number | null } {
+  return { min, max: type === "int" && max !== null ? Math.min(max, Number.MAX_SAFE_INTEGER) : max };
+}
 
 /** Why a value cannot be sent, so that the form says it beside the field; null where it can. */
 export function rangeProblem(field: RecipeField, value: Json | undefined): "number" | "whole" | "range" | null {
   const isNumber = field.type === "int" || field.type === "float";
   if (!isNumber || value === undefined || value === null) return null;
-  if (typeof value !== "number" || !Number.isFinite(value)) return "number";
+  if (typeof value !== "number") return "number";
   if (field.type === "int" && !Number.isInteger(value)) return "whole";
-  return isBetween(value, field) ? null : "range";
+  const { min, max } = boundsOf(field);
+  return value >= (min ?? -Infinity) && value <= (max ?? Infinity) ? null : "range";
 }
 
 /** {"k": "…"}: what the server refused, by the name of the field. */

@@ -7,7 +7,7 @@ import type { Json, JsonObject } from "@/api/types";
 import { Icon } from "@/components/icons";
 import { useNames } from "@/components/state-badge";
 import { useCatalogue } from "@/lib/catalogue";
-import { algorithmOf, differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, type Stage } from "./recipe-form";
+import { algorithmOf, differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, written, type Stage } from "./recipe-form";
 import { SettingInput } from "./setting-input";
 import { useSource } from "./sources";
 import { useTexts } from "./texts";
@@ -138,7 +138,7 @@ function PresetValues({ values }: { values: PresetValue[] }) {
           {values.map(({ name, value, source }) => (
             <Table.Tr key={name}>
               <Table.Td>{name}</Table.Td>
-              <Table.Td ta="right" className="num">{String(value)}</Table.Td>
+              <Table.Td ta="right" className="num">{written(value as Json)}</Table.Td>
               <Table.Td>{inWords(source)}</Table.Td>
             </Table.Tr>
           ))}

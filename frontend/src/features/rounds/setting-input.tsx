@@ -1,8 +1,8 @@
-import { NativeSelect, NumberInput, TextInput } from "@mantine/core";
+import { NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import type { RecipeField } from "@/api/training-types";
 import type { Json } from "@/api/types";
-import { rangeProblem, valueOf } from "./recipe-form";
+import { boundsOf, rangeProblem, valueOf, written } from "./recipe-form";
 import { useSource } from "./sources";
 import { useTexts } from "./texts";
 
@@ -20,9 +20,9 @@ interface SettingProps {
 function useRange() {
   const { t } = useTexts();
   return (field: RecipeField) => {
-    const { min, max, unit } = field;
-    const show = (value: number) => (Math.abs(value) >= 1e7 ? value.toExponential(0) : String(value));
-    const range = min !== null && max !== null ? `${show(min)} – ${show(max)}` : max !== null ? t("range.to", { max: show(max) }) : min !== null ? t("range.from", { min: show(min) }) : "";
+    const { min, max } = boundsOf(field);
+    const { unit } = field;
+    const range = min !== null && max !== null ? `${written(min)} – ${written(max)}` : max !== null ? t("range.to", { max: written(max) }) : min !== null ? t("range.from", { min: written(min) }) : "";
     return [range, unit].filter(Boolean).join(" ");
   };
 }
@@ -34,13 +34,13 @@ function useProblem(field: RecipeField, value: Json | undefined): string | undef
   return problem ? t(`problem.${problem}`, { range: range(field) }) : undefined;
 }
 
-/** Small floats are typed as 1e-4, which a number input takes badly. */
-function SmallNumber({ field, value, onChange, ...rest }: Omit<SettingProps, "help"> & { description?: string }) {
-  const [text, setText] = useState(value === undefined || value === null ? "" : String(value));
+/** A text field keeps what is typed: number inputs make 17 of 1.7, and cannot take 1e-4. */
+function NumberText({ field, value, onChange, ...rest }: Omit<SettingProps, "help"> & { description?: string }) {
+  const [text, setText] = useState(value === undefined ? "" : written(value));
   return (
     <TextInput
       {...rest}
-      inputMode="decimal"
+      inputMode={field.type === "int" ? "numeric" : "decimal"}
       value={text}
       onChange={(event) => {
         setText(event.currentTarget.value);
@@ -70,17 +70,5 @@ export function SettingInput({ field, label, help, value, placeholder, error, on
       />
     );
   }
-  if (field.type === "int" && (field.max ?? 0) <= 1e9) {
-    return (
-      <NumberInput
-        {...common}
-        value={typeof value === "number" ? value : ""}
-        placeholder={placeholder}
-        allowDecimal={false}
-        clampBehavior="none"
-        onChange={(typed) => onChange(valueOf(field, String(typed)))}
-      />
-    );
-  }
-  return <SmallNumber {...common} field={field} value={value} placeholder={placeholder} onChange={onChange} />;
+  return <NumberText {...common} field={field} value={value} placeholder={placeholder} onChange={onChange} />;
 }
