@@ -30,6 +30,12 @@ def test_every_setting_of_a_round_is_explained():
     assert [one for one in settings if one[1] not in told and ".".join(one) not in told] == []
 
 
+def test_every_unit_of_a_setting_is_translated():
+    told = json.loads((FEATURES / "features/rounds/locales/units.zh-Hans.json").read_text())
+    units = {field["unit"] for kind in TRAINED for field in describe(kind)}
+    assert units - {""} <= set(told)
+
+
 def test_every_reason_for_a_value_is_given():
     told = json.loads((FEATURES / "features/rounds/locales/sources.zh-Hans.json").read_text())
     fields = [*Recipe.describe(), *(row for kind in TRAINED for row in describe(kind))]

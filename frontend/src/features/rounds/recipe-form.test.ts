@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ApiError } from "@/api/errors";
 import told from "./locales/sources.zh-Hans.json";
-import { algorithmOf, differences, rangeProblem, refusedFields, stagesOf, stepsOf, valueOf, withPreset, withSetting, withStep, written } from "./recipe-form";
+import { algorithmOf, differences, inForce, rangeProblem, refusedFields, stagesOf, stepsOf, valueOf, withPreset, withSetting, withStep, written } from "./recipe-form";
 import { translatedSource } from "./sources";
 
 const recipe = { steps: ["sampling", "ranking"], k: 4, ppo: { preset: "cpu-starter", clip: 0.1 } };
@@ -52,6 +52,18 @@ test("a value outside of its range is told before it is sent", () => {
 
 test("small numbers are written with their exponent, whole ones whole", () => {
   expect([9.65e-6, 0.0002, 0.02, 0, 10_000_000, true].map(written)).toEqual(["9.65e-6", "2e-4", "0.02", "0", "10000000", "true"]);
+});
+
+test("an empty field shows the preset's value and source, then the default's, or what the round sets for it", () => {
+  const lr = { ...field, name: "lr", type: "float", default: 0.001, source: "IG C" };
+  const preset = [{ name: "lr", value: 9.65e-6, source: "IG C.1" }, { name: "kl_budget", value: 10, source: "ours: measured" }];
+  expect(inForce(recipe, "sft", lr, preset)).toEqual({ value: 9.65e-6, source: "IG C.1", isRounds: false });
+  expect(inForce(recipe, "sft", lr, [])).toEqual({ value: 0.001, source: "IG C", isRounds: false });
+  const budget = { ...lr, name: "kl_budget", nullable: true, default: null };
+  const within = (kl_budget: number | null, set = preset) => inForce({ ...recipe, kl_budget }, "ppo", budget, set);
+  expect([within(20), within(5), within(null), within(20, [])].map(({ value, isRounds }) => [value, isRounds])).toEqual([[10, false], [5, true], [10, false], [20, true]]);
+  const longest = { ...field, name: "max_new_tokens", default: 64 };
+  expect(inForce({ ...recipe, sampling: { max_tokens: 33 } }, "dpo", longest, [])).toEqual({ value: 33, source: "", isRounds: true });
 });
 
 test("what the server refuses is found by the field's name", () => {

@@ -1,7 +1,7 @@
 /** The recipe as the launch form edits it. Pure: every change gives a new recipe, nothing is checked but by the server. */
 
 import type { ApiError } from "@/api/errors";
-import type { RecipeField } from "@/api/training-types";
+import type { PresetValue, RecipeField } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 
 export const STEPS = ["demonstrating", "training_sft", "sampling", "ranking", "training_reward", "training_policy", "evaluating"] as const;
@@ -52,6 +52,17 @@ export function withPreset(recipe: JsonObject, stage: Stage, preset: string): Js
 }
 
 export const differences = (recipe: JsonObject, stage: Stage) => Object.keys(partOf(recipe, stage)).filter((name) => name !== "preset").length;
+
+/** What holds where a field of a stage is left empty, as training/recipe.py makes it; `isRounds`: a number of the whole round decides. */
+export function inForce(recipe: JsonObject, stage: Stage, field: RecipeField, preset: PresetValue[]): { value: Json; source: string; isRounds: boolean } {
+  const found = preset.find(({ name }) => name === field.name);
+  const { value, source } = found ?? { value: field.default, source: field.source };
+  const longest = partOf(recipe, "sampling")["max_tokens"];
+  if (field.name === "max_new_tokens" && ALGORITHMS.some((one) => one === stage) && typeof longest === "number") return { value: Math.max(1, longest), source: "", isRounds: true };
+  const budget = recipe["kl_budget"];
+  if (field.name === "kl_budget" && typeof budget === "number" && !(typeof value === "number" && value <= budget)) return { value: budget, source: "", isRounds: true };
+  return { value: value as Json, source, isRounds: false };
+}
 
 /** What a typed text means for a field; undefined: nothing was typed. What is no number stays as typed, so that nobody takes it for null. */
 export function valueOf(field: Pick<RecipeField, "type" | "nullable">, text: string): Json | undefined {

@@ -7,7 +7,7 @@ import type { Json, JsonObject } from "@/api/types";
 import { Icon } from "@/components/icons";
 import { useNames } from "@/components/state-badge";
 import { useCatalogue } from "@/lib/catalogue";
-import { algorithmOf, differences, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, written, type Stage } from "./recipe-form";
+import { algorithmOf, differences, inForce, partOf, STEPS, stepsOf, withPreset, withSetting, withStep, written, type Stage } from "./recipe-form";
 import { SettingInput } from "./setting-input";
 import { useSource } from "./sources";
 import { useTexts } from "./texts";
@@ -47,7 +47,7 @@ export function RecipeNumbers({ names, recipe, fields, refused, onChange }: Grou
         return (
           <SettingInput
             key={name}
-            field={{ ...field, unit: "" }}
+            field={{ ...field, unit: "", nullable: false }}
             label={t(`field.${name}`)}
             help={t(`field-help.${name}`)}
             value={(recipe[name] ?? undefined) as Json | undefined}
@@ -153,6 +153,33 @@ function Unfold({ isOpen, onToggle, children }: { isOpen: boolean; onToggle: () 
   return <UnstyledButton className="launch-more" onClick={onToggle} aria-expanded={isOpen}><Icon name={isOpen ? "chevron" : "right"} size={16} /> {children}</UnstyledButton>;
 }
 
+interface StageFieldProps {
+  stage: Stage;
+  field: RecipeField;
+  recipe: JsonObject;
+  values: PresetValue[];
+  chinese: Record<string, string> | null;
+  onChange: (recipe: JsonObject) => void;
+}
+
+/** A setting that may differ from the preset; empty, it shows what holds then, and where that comes from. */
+function StageField({ stage, field, recipe, values, chinese, onChange }: StageFieldProps) {
+  const { t } = useTexts();
+  const { name } = field;
+  const { value, source, isRounds } = inForce(recipe, stage, field, values);
+  const help = chinese?.[`${stage}.${name}`] ?? chinese?.[name] ?? field.help;
+  return (
+    <SettingInput
+      field={{ ...field, source: isRounds ? t(`of-round.${name as "kl_budget"}`) : source }}
+      label={name}
+      help={name === "kl_budget" ? `${help} ${t("kl-budget.smaller")}` : help}
+      value={partOf(recipe, stage)[name]}
+      placeholder={typeof value === "boolean" ? t(value ? "yes" : "no") : written(value)}
+      onChange={(next) => onChange(withSetting(recipe, stage, name, next))}
+    />
+  );
+}
+
 /** A stage's preset with where its values come from, and behind a button everything that may differ from it. */
 export function StageSettings({ stage, recipe, fields, presets, refused, onChange }: GroupProps & { stage: Stage }) {
   const { t } = useTexts();
@@ -176,8 +203,9 @@ export function StageSettings({ stage, recipe, fields, presets, refused, onChang
       <Collapse expanded={isOpen}>
         {isOpen ? (
           <div className="launch-fields is-advanced" lang={chinese ? "zh-Hans" : "en"}>
+            <Text size="sm" className="launch-empty">{t("advanced.empty")}</Text>
             {fields[stage].map((field) => (
-              <SettingInput key={`${preset} ${field.name}`} field={field} label={field.name} help={chinese?.[`${stage}.${field.name}`] ?? chinese?.[field.name] ?? field.help} value={settings[field.name]} placeholder={t("from-preset")} onChange={(value) => onChange(withSetting(recipe, stage, field.name, value))} />
+              <StageField key={`${preset} ${field.name}`} stage={stage} field={field} recipe={recipe} values={values} chinese={chinese} onChange={onChange} />
             ))}
           </div>
         ) : null}

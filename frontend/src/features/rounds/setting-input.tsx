@@ -2,6 +2,7 @@ import { NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import type { RecipeField } from "@/api/training-types";
 import type { Json } from "@/api/types";
+import { useCatalogue } from "@/lib/catalogue";
 import { boundsOf, rangeProblem, valueOf, written } from "./recipe-form";
 import { useSource } from "./sources";
 import { useTexts } from "./texts";
@@ -16,14 +17,17 @@ interface SettingProps {
   onChange: (value: Json | undefined) => void;
 }
 
+const loadUnits = (): Promise<{ default: Record<string, string> }> => import("./locales/units.zh-Hans.json");
+
 /** "2 – 9 completions" */
 function useRange() {
   const { t } = useTexts();
+  const units = useCatalogue(loadUnits);
   return (field: RecipeField) => {
     const { min, max } = boundsOf(field);
-    const { unit } = field;
     const range = min !== null && max !== null ? `${written(min)} – ${written(max)}` : max !== null ? t("range.to", { max: written(max) }) : min !== null ? t("range.from", { min: written(min) }) : "";
-    return [range, unit].filter(Boolean).join(" ");
+    const unit = units?.[field.unit] ?? field.unit;
+    return [range, unit, field.nullable ? t("range.null") : ""].filter(Boolean).join(" ");
   };
 }
 
@@ -31,7 +35,7 @@ function useProblem(field: RecipeField, value: Json | undefined): string | undef
   const { t } = useTexts();
   const range = useRange();
   const problem = rangeProblem(field, value);
-  return problem ? t(`problem.${problem}`, { range: range(field) }) : undefined;
+  return problem ? t(problem === "number" && field.nullable ? "problem.number-or-null" : `problem.${problem}`, { range: range(field) }) : undefined;
 }
 
 /** A text field keeps what is typed: number inputs make 17 of 1.7, and cannot take 1e-4. */
@@ -66,7 +70,7 @@ export function SettingInput({ field, label, help, value, placeholder, error, on
         {...common}
         value={value === undefined ? "" : String(value)}
         onChange={(event) => onChange(valueOf(field, event.currentTarget.value))}
-        data={[{ value: "", label: placeholder ?? "" }, ...choices.map((choice) => ({ value: choice, label: field.type === "bool" ? t(choice === "true" ? "yes" : "no") : choice }))]}
+        data={[{ value: "", label: t("unchanged", { value: placeholder ?? "" }) }, ...choices.map((choice) => ({ value: choice, label: field.type === "bool" ? t(choice === "true" ? "yes" : "no") : choice }))]}
       />
     );
   }
