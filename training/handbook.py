@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.core.config import FIELDS
-from training.core.presets import SOURCED
+from training.core.presets import OFFERED, SOURCED
 from training.recipe import Recipe
 
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 # Settings of rounds and runs
 
-Written by `make schema` from `training/recipe.py`, `training/core/config/` and `training/core/presets.py`: change those. The launch form
-shows the same. A source names papers by their arXiv number and section, with their value where our default is another one; `ours` stands
-before what we chose and why.
+Written by `make schema` from `training/recipe.py`, `training/core/config/` and `training/core/presets.py`: change those. A source
+names papers by their arXiv number and section, with their value where our default is another one; `ours` stands before what we chose
+and why.
+
+The launch form shows the same for the stages that a round trains, and offers the presets {" and ".join(f"`{name}`" for name in OFFERED)}. Rounds
+refuse `instructgpt-rl-start`: it mixes text in that a project does not have
+([ADR 0017](../decisions/0017-text-has-its-share-of-the-learned-tokens.md)). It is for `python -m training.core`.
 
 `IG` is InstructGPT (2203.02155, version 1). `N+` is "The N+ implementation details of RLHF with PPO" (2403.17031). `LHP` is the code of
 "Fine-tuning language models from human preferences" (openai/lm-human-preferences).

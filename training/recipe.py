@@ -142,7 +142,8 @@ class Recipe(BaseModel):
         20.0,
         gt=0,
         le=1e6,
-        description="Farthest the candidate may be from the reference; null: no limit.",
+        description="Farthest the candidate may be from the reference; PPO and RLOO end at the smaller of this and their own"
+        " kl_budget. null: no limit.",
         json_schema_extra={"unit": "nats / response", "source": "2210.10760; ours: 20"},
     )
     min_reward_accuracy: float | None = Field(
