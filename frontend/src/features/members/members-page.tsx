@@ -1,4 +1,4 @@
-import { Button, NativeSelect, NumberInput, Table, Text } from "@mantine/core";
+import { Button, NativeSelect, Table, Text, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
@@ -12,11 +12,9 @@ import { QueryState } from "@/components/query-state";
 import { SyntheticMark } from "@/components/synthetic-mark";
 import { Invite } from "./invite";
 import { LinkDialog, RemoveDialog } from "./member-dialogs";
-import { POOLS, ROLES } from "./roles";
+import { POOLS, ROLES, weightOf } from "./roles";
 import { useTexts } from "./texts";
 import "./members.css";
-
-const MOST = 10;
 
 function useChange(project: string) {
   const { t } = useTexts();
@@ -32,16 +30,15 @@ function useChange(project: string) {
   });
 }
 
-/** Sent when it is left or Enter is pressed, not at every digit. */
+/** Sent when it is left or Enter is pressed, not at every digit; a wrong one stays as typed and is not sent. */
 function Weight({ member, isPending, onChange }: { member: Member; isPending: boolean; onChange: (weight: number) => void }) {
   const { t } = useTexts();
-  const [typed, setTyped] = useState<number | string>(member.weight);
+  const [typed, setTyped] = useState(String(member.weight));
+  const weight = weightOf(typed);
   const leave = () => {
-    const isNew = typeof typed === "number" && typed > 0 && typed <= MOST && typed !== member.weight;
-    if (isNew) onChange(typed);
-    else setTyped(member.weight);
+    if (weight !== null && weight !== member.weight) onChange(weight);
   };
-  return <NumberInput size="xs" w={76} aria-label={t("weight.of", { name: member.user.display_name })} value={typed} disabled={isPending} min={0} max={MOST} hideControls clampBehavior="none" onChange={setTyped} onBlur={leave} onKeyDown={(e) => (e.key === "Enter" ? e.currentTarget.blur() : undefined)} />;
+  return <TextInput size="xs" w={120} inputMode="decimal" aria-label={t("weight.of", { name: member.user.display_name })} value={typed} disabled={isPending} error={weight === null ? t("weight.wrong") : undefined} onChange={(e) => setTyped(e.currentTarget.value)} onBlur={leave} onKeyDown={(e) => (e.key === "Enter" ? e.currentTarget.blur() : undefined)} />;
 }
 
 function Row({ member, project, isMe, onLink, onRemove }: { member: Member; project: string; isMe: boolean; onLink: () => void; onRemove: () => void }) {
@@ -51,13 +48,13 @@ function Row({ member, project, isMe, onLink, onRemove }: { member: Member; proj
   return (
     <Table.Tr>
       <Table.Td>{user.display_name} <span className="member-username">{user.username}</span> {isMe ? <span className="member-you">{t("you")}</span> : null} {user.is_synthetic ? <SyntheticMark /> : null}</Table.Td>
-      <Table.Td>
+      <Table.Td data-label={t("role")}>
         <NativeSelect size="xs" aria-label={t("role.of", { name: user.display_name })} value={role} disabled={change.isPending} onChange={(e) => change.mutate({ user: user.id, role: e.currentTarget.value as Role })} data={ROLES.map((value) => ({ value, label: t(`role.${value}`) }))} />
       </Table.Td>
-      <Table.Td>
+      <Table.Td data-label={t("pool")}>
         <NativeSelect size="xs" aria-label={t("pool.of", { name: user.display_name })} value={pool} disabled={change.isPending} onChange={(e) => change.mutate({ user: user.id, pool: e.currentTarget.value as Pool })} data={POOLS.map((value) => ({ value, label: t(`pool.${value}`) }))} />
       </Table.Td>
-      <Table.Td>
+      <Table.Td data-label={t("weight")}>
         <Weight key={member.weight} member={member} isPending={change.isPending} onChange={(weight) => change.mutate({ user: user.id, weight })} />
       </Table.Td>
       <Table.Td ta="right" className="member-actions">
@@ -101,7 +98,8 @@ export function MembersPage() {
                 ))}
               </Table.Tbody>
             </Table>
-            <Text size="sm" c="dimmed" mt="md" maw={640}>{t("weight.help")}</Text>
+            <Text size="sm" c="dimmed" mt="md" maw={640}>{t("pools.help")}</Text>
+            <Text size="sm" c="dimmed" mt="xs" maw={640}>{t("weight.help")}</Text>
           </>
         )}
       </QueryState>
