@@ -87,6 +87,11 @@ def test_a_round_is_launched_and_followed(stocked: Project, eva: User, window: C
     dialog.get_by_label("Answers per prompt (K)").fill("12")
     dialog.get_by_text("Choose a value in the range 2 – 9.").wait_for()
     dialog.get_by_label("Answers per prompt (K)").fill("3")
+    page.keyboard.press("Escape")  # Loses nothing: the dialog stays.
+    page.set_viewport_size({"width": 390, "height": 640})
+    wider = "[...document.querySelectorAll('.launch *')].filter((e) => e.getBoundingClientRect().right > innerWidth).length"
+    assert page.evaluate(wider) == 0
+    page.set_viewport_size({"width": 1280, "height": 800})
     dialog.get_by_role("button", name="Launch the round").click()
     page.get_by_role("heading", name="Round 1").wait_for()
     page.get_by_role("list", name="Steps").get_by_role("button", name="Demonstrations").wait_for()

@@ -6,6 +6,7 @@ import type { Me, Scope } from "@/api/types";
 import { CopyField } from "@/components/copy-field";
 import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
+import { guarded } from "@/components/guarded";
 import { useTexts } from "./texts";
 
 const SCOPES: Scope[] = [
@@ -76,7 +77,7 @@ export function NewToken({ me, opened, onClose, onMade }: { me: Me; opened: bool
     onClose();
   };
   return (
-    <Modal opened={opened} onClose={close} title={t("tokens.new")} size="lg" closeOnClickOutside={!make.data}>
+    <Modal opened={opened} onClose={close} title={t("tokens.new")} size="lg" {...guarded(!make.data)}>
       {make.data ? (
         <Stack gap="md">
           <Alert>{t("tokens.once")}</Alert>

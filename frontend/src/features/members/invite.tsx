@@ -7,6 +7,7 @@ import type { Pool, Role } from "@/api/types";
 import { CopyField } from "@/components/copy-field";
 import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
+import { guarded } from "@/components/guarded";
 import { POOLS, ROLES } from "./roles";
 import { useTexts } from "./texts";
 
@@ -44,7 +45,7 @@ export function Invite({ project, onClose }: { project: string; onClose: () => v
   });
   const done = invite.data;
   return (
-    <Modal opened onClose={onClose} title={t("invite")} size="lg" closeOnClickOutside={!done && wish.username === ""}>
+    <Modal opened onClose={onClose} title={t("invite")} size="lg" {...guarded(!done && wish.username === "")}>
       {done ? (
         <Stack gap="md">
           <Text>{t("invited", { name: done.member.user.display_name })}</Text>

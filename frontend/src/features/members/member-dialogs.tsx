@@ -7,6 +7,7 @@ import { Confirm } from "@/components/confirm";
 import { CopyField } from "@/components/copy-field";
 import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
+import { guarded } from "@/components/guarded";
 import { useTexts } from "./texts";
 
 interface DialogProps {
@@ -23,7 +24,7 @@ export function LinkDialog(props: DialogProps) {
   const make = useMutation({ mutationFn: () => body(api.POST("/api/v1/projects/{project_id}/members/{user_id}/link/", at(props))) });
   const { member, onClose } = props;
   return (
-    <Modal opened onClose={onClose} title={t("link.title", { name: member.user.display_name })} size="lg" closeOnClickOutside={!make.data}>
+    <Modal opened onClose={onClose} title={t("link.title", { name: member.user.display_name })} size="lg" {...guarded(!make.data)}>
       <Stack gap="md">
         {make.data ? (
           <>

@@ -7,6 +7,7 @@ import { queryClient } from "@/api/session";
 import type { BaseModel } from "@/api/types";
 import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
+import { guarded } from "@/components/guarded";
 import { Markdown } from "@/components/markdown";
 import { QueryState } from "@/components/query-state";
 import { withoutFrontMatter } from "@/lib/card";
@@ -45,7 +46,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
     },
   });
   return (
-    <Modal opened onClose={onClose} title={t("new")} size="lg" closeOnClickOutside={wish.name === ""}>
+    <Modal opened onClose={onClose} title={t("new")} size="lg" {...guarded(wish.name === "")}>
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -6,6 +6,7 @@ import { queryClient } from "@/api/session";
 import type { Split } from "@/api/training-types";
 import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
+import { guarded } from "@/components/guarded";
 import { notify } from "@/components/notify";
 import { useTexts } from "./texts";
 
@@ -23,7 +24,7 @@ export function AddPrompt({ project, onClose }: { project: string; onClose: () =
     },
   });
   return (
-    <Modal opened onClose={onClose} title={t("add")} size="lg" closeOnClickOutside={prompt === ""}>
+    <Modal opened onClose={onClose} title={t("add")} size="lg" {...guarded(prompt === "")}>
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -1,7 +1,7 @@
 import { MantineProvider } from "@mantine/core";
 import { render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { ImportDialog } from "./import-dialog";
 import { capOf } from "./use-import";
 
@@ -10,9 +10,10 @@ test("a wrong cap is refused, and only an empty one means any number", () => {
   expect([capOf(" "), capOf("1"), capOf(" 200 ")]).toEqual([null, 1, 200]);
 });
 
-test("nothing can be sent while the cap is wrong, and the field says why", async () => {
+test("nothing can be sent while the cap is wrong, the field says why, and Escape loses nothing", async () => {
   const user = userEvent.setup();
-  render(<ImportDialog project="p1" onClose={() => undefined} />, { wrapper: ({ children }) => <MantineProvider env="test">{children}</MantineProvider> });
+  const close = vi.fn();
+  render(<ImportDialog project="p1" onClose={close} />, { wrapper: ({ children }) => <MantineProvider env="test">{children}</MantineProvider> });
   await user.click(screen.getByRole("tab", { name: "Paste lines" }));
   await user.type(screen.getByRole("textbox", { name: "Paste lines" }), "x");
   const cap = screen.getByLabelText("Prompts per owner, at most");
@@ -24,4 +25,6 @@ test("nothing can be sent while the cap is wrong, and the field says why", async
   expect(screen.getByRole("button", { name: "Check" })).toBeDisabled();
   await user.clear(cap);
   expect(screen.getByRole("button", { name: "Check" })).toBeEnabled();
+  await user.keyboard("{Escape}");
+  expect(close).not.toHaveBeenCalled();
 });

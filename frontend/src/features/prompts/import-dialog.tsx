@@ -4,6 +4,7 @@ import { queryClient } from "@/api/session";
 import { DialogActions } from "@/components/dialog-actions";
 import { ErrorPanel } from "@/components/error-panel";
 import { asApiError } from "@/api/errors";
+import { guarded } from "@/components/guarded";
 import { notify } from "@/components/notify";
 import { FileDrop } from "./file-drop";
 import { BadRows, Counts } from "./import-report";
@@ -105,7 +106,7 @@ export function ImportDialog({ project, onClose }: { project: string; onClose: (
   const isReady = state.kind === "tried" && state.report.imported + state.report.demonstrations > 0;
 
   return (
-    <Modal opened onClose={onClose} title={t("import.title")} size="xl" closeOnClickOutside={!isBusy && content === null} closeOnEscape={!isBusy}>
+    <Modal opened onClose={onClose} title={t("import.title")} size="xl" {...guarded(!isBusy && content === null)}>
       <Stack gap="md">
         <Tabs value={tab} onChange={(next) => { setTab(next); reset(); }} keepMounted={false}>
           <Tabs.List mb="sm">

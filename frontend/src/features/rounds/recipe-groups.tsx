@@ -90,7 +90,7 @@ export function AlgorithmChoice({ recipe, fields, refused, onChange }: GroupProp
       error={refused["policy_algorithm"]}
       onChange={(e) => onChange({ ...recipe, policy_algorithm: e.currentTarget.value })}
       data={choices.map((value) => ({ value, label: t(`algorithm.${value as "ppo"}`) }))}
-      w={400}
+      maw={400}
       mb="md"
     />
   );
@@ -112,7 +112,7 @@ export function JudgeChoice({ project, recipe, refused, onChange }: GroupProps &
       error={refused["judge"]}
       onChange={(e) => onChange({ ...recipe, judge: e.currentTarget.value || null })}
       data={[{ value: "", label: t("judge.none") }, ...rewards.map(({ id, name }) => ({ value: id, label: name }))]}
-      w={400}
+      maw={400}
       mb="md"
     />
   );
