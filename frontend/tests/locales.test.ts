@@ -31,6 +31,10 @@ describe.each(folders)("texts of %s", (folder) => {
     }
   });
 
+  test("Chinese is set with Chinese marks, and without spaces after them", () => {
+    for (const text of Object.values(zh)) expect(text).not.toMatch(/[\u4e00-\u9fff}][;,:?!]|[。；，：] /);
+  });
+
   test("every plural has the forms its language needs", () => {
     const plural = Object.keys(en).filter((key) => /_(one|other)$/.test(key)).map(base);
     for (const key of plural) {

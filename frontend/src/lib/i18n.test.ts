@@ -21,3 +21,11 @@ test("another language is shown at once where texts are shown, and kept", () => 
   act(() => setLanguage("en"));
   expect(result.current.t("hello", { name: "Ana" })).toBe("Hello Ana, Ana");
 });
+
+test("sentences stand apart in English and close in Chinese", () => {
+  const { result } = renderHook(useTexts);
+  expect(result.current.sentences("One.", null, "Two.")).toBe("One. Two.");
+  act(() => setLanguage("zh-Hans"));
+  expect(result.current.sentences("一。", null, "二。")).toBe("一。二。");
+  act(() => setLanguage("en"));
+});

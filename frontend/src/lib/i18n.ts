@@ -18,6 +18,8 @@ type Values = Record<string, string | number>;
 
 export interface Texts<K extends string> {
   t: (key: K, values?: Values) => string;
+  /** Sentences one after the other, as the language sets them: Chinese has no space between. */
+  sentences: (...all: (string | null)[]) => string;
   language: LanguageCode;
 }
 
@@ -31,11 +33,13 @@ function translator(language: LanguageCode, table: Record<string, string>) {
   };
 }
 
+const sentencesIn = (language: LanguageCode) => (...all: (string | null)[]) => all.filter(Boolean).join(language === "en" ? " " : "");
+
 /** The hook that reads the texts of a feature. The English file decides which keys exist; a test holds both to the same. */
 export function texts<T extends Record<string, string>>(both: { en: T; "zh-Hans": Record<string, string> }): () => Texts<Key<keyof T & string>> {
   const made: Record<LanguageCode, Texts<string>> = {
-    en: { t: translator("en", both.en), language: "en" },
-    "zh-Hans": { t: translator("zh-Hans", both["zh-Hans"]), language: "zh-Hans" },
+    en: { t: translator("en", both.en), sentences: sentencesIn("en"), language: "en" },
+    "zh-Hans": { t: translator("zh-Hans", both["zh-Hans"]), sentences: sentencesIn("zh-Hans"), language: "zh-Hans" },
   };
   return function useTexts() {
     return made[useSyncExternalStore(subscribe, currentLanguage)];

@@ -43,7 +43,7 @@ function useReports(project: string) {
 
 /** Why there is nothing to do, and when to look again. */
 function EmptyQueuePanel({ empty, project, onRetry }: { empty: EmptyQueue; project: string; onRetry: () => void }) {
-  const { t } = useTexts();
+  const { t, sentences } = useTexts();
   const wait = empty.retry_after_s === null ? null : Math.max(SOONEST_RETRY_S, empty.retry_after_s);
   const [left, setLeft] = useState(wait);
   useEffect(() => {
@@ -69,7 +69,7 @@ function EmptyQueuePanel({ empty, project, onRetry }: { empty: EmptyQueue; proje
         </Group>
       }
     >
-      {t(`empty.${empty.reason}.text`)} {left === null ? null : t("empty.when", { time: duration(left) })}
+      {sentences(t(`empty.${empty.reason}.text`), left === null ? null : t("empty.when", { time: duration(left) }))}
     </EmptyState>
   );
 }

@@ -18,7 +18,7 @@ interface BadRow {
 
 /** What an import would do. */
 export function Counts({ report }: { report: ImportReport }) {
-  const { t, language } = useTexts();
+  const { t, sentences, language } = useTexts();
   const number = (value: number) => whole(value, language);
   return (
     <Alert role="status" color={report.imported > 0 ? "petrol" : "yellow"} icon={<Icon name="check" />} title={t(report.imported > 0 ? "report.good" : "report.nothing")}>
@@ -35,7 +35,7 @@ export function Counts({ report }: { report: ImportReport }) {
           { label: t("split.heldout"), value: number(report.splits.heldout) },
         ]}
       />
-      {report.flagged ? <Text size="sm" mt="sm">{t("pii.help")} {t("pii.limits")}</Text> : null}
+      {report.flagged ? <Text size="sm" mt="sm">{sentences(t("pii.help"), t("pii.limits"))}</Text> : null}
       {report.notes.length > 0 ? <Notes report={report} /> : null}
     </Alert>
   );

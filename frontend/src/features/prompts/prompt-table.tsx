@@ -48,14 +48,14 @@ function PiiBadge({ prompt }: { prompt: Prompt }) {
   if (prompt.pii.length === 0) return null;
   return (
     <Tooltip label={t("pii.help")}>
-      <Badge color="red" tabIndex={0} ms={8}>{prompt.pii.map((kind) => t(`pii.${kind}`)).join(t("comma"))}</Badge>
+      <Badge color="red" tabIndex={0}>{prompt.pii.map((kind) => t(`pii.${kind}`)).join(t("comma"))}</Badge>
     </Tooltip>
   );
 }
 
 /** Patterns are wrong at times: somebody who has read the prompt may say so. */
 function ClearPii({ prompt, onDone }: { prompt: Prompt; onDone: (prompt: Prompt) => void }) {
-  const { t } = useTexts();
+  const { t, sentences } = useTexts();
   const clear = useMutation({
     mutationFn: () => body(api.POST("/api/v1/prompts/{prompt_id}/clear-pii/", { params: { path: { prompt_id: prompt.id } } })),
     onSuccess: (cleared) => {
@@ -65,7 +65,7 @@ function ClearPii({ prompt, onDone }: { prompt: Prompt; onDone: (prompt: Prompt)
   });
   return (
     <>
-      <p className="prompt-foot">{t("pii.help")} {t("pii.limits")}</p>
+      <p className="prompt-foot">{sentences(t("pii.help"), t("pii.limits"))}</p>
       {clear.error ? <ErrorPanel error={clear.error} /> : null}
       <Button mt="sm" variant="default" loading={clear.isPending} onClick={() => clear.mutate()}>{t("pii.clear")}</Button>
     </>
@@ -82,7 +82,7 @@ function Row({ prompt, onOpen }: { prompt: Prompt; onOpen: () => void }) {
         <PiiBadge prompt={prompt} />
       </Table.Td>
       <Table.Td><SplitBadge split={prompt.split} /></Table.Td>
-      <Table.Td className="wide-only">{t(`source.${prompt.source}`)}</Table.Td>
+      <Table.Td className="wide-only nowrap">{t(`source.${prompt.source}`)}</Table.Td>
       <Table.Td className="wide-only"><Group gap={4}>{prompt.tags.map((tag) => <Badge key={tag} variant="outline" color="gray">{tag}</Badge>)}</Group></Table.Td>
       <Table.Td className="num nowrap" ta="right">{prompt.tasks.demonstration} / {prompt.tasks.ranking}</Table.Td>
     </Table.Tr>

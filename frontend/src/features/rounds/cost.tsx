@@ -13,7 +13,8 @@ function Gap({ gap }: { gap: Missing }) {
   const known = GAPS.find((code) => code === gap.code);
   // The server's sentence has the numbers; the translation says what it is about and what to do.
   if (language === "en" || !known) return <>{gap.message} <b>{gap.remedy}</b></>;
-  return <>{t(`gap.${known}`, { numbers: (gap.message.match(/\d+/g) ?? []).join(" / ") })}</>;
+  const [first = "", second = ""] = gap.message.match(/\d+/g) ?? [];
+  return <>{t(`gap.${known}`, { first, second })}</>;
 }
 
 /** What a recipe lacks: what stops it, or what will only be measured worse. */

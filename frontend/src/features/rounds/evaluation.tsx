@@ -33,7 +33,7 @@ function Wins({ evaluation, isSynthetic }: { evaluation: Evaluation; isSynthetic
         <path className="wins-range" d={`M${rate.low * 200} 7H${rate.high * 200}`} />
         <circle cx={rate.share * 200} cy="7" r="4" />
       </svg>
-      <Text size="xs" c="dimmed">{t("wins.counts", { wins, losses, ties })}{isSynthetic ? `; ${t("wins.synthetic")}` : ""}</Text>
+      <Text size="xs" c="dimmed">{t("wins.counts", { wins, losses, ties })}{isSynthetic ? t("wins.synthetic") : ""}</Text>
     </div>
   );
 }

@@ -5,12 +5,12 @@ import { useTexts } from "./texts";
 
 /** Why a step may stand still although nobody seems to be at work. */
 export function Held({ round, step }: { round: Round; step: RoundStep }) {
-  const { t, language } = useTexts();
+  const { t, sentences, language } = useTexts();
   if (!step.held) return null;
   const values = { count: step.held.tasks, time: hourMinute(step.held.until, language) };
   return (
     <Text size="sm" role="status">
-      {t("held", values)} {round.actions.includes("simulate") ? t("held.simulate") : null}
+      {sentences(t("held", values), round.actions.includes("simulate") ? t("held.simulate") : null)}
     </Text>
   );
 }

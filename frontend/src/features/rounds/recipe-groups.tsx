@@ -164,7 +164,7 @@ interface StageFieldProps {
 
 /** A setting that may differ from the preset; empty, it shows what holds then, and where that comes from. */
 function StageField({ stage, field, recipe, values, chinese, onChange }: StageFieldProps) {
-  const { t } = useTexts();
+  const { t, sentences } = useTexts();
   const { name } = field;
   const { value, source, isRounds } = inForce(recipe, stage, field, values);
   const help = chinese?.[`${stage}.${name}`] ?? chinese?.[name] ?? field.help;
@@ -172,7 +172,7 @@ function StageField({ stage, field, recipe, values, chinese, onChange }: StageFi
     <SettingInput
       field={{ ...field, source: isRounds ? t(`of-round.${name as "kl_budget"}`) : source }}
       label={name}
-      help={name === "kl_budget" ? `${help} ${t("kl-budget.smaller")}` : help}
+      help={name === "kl_budget" ? sentences(help, t("kl-budget.smaller")) : help}
       value={partOf(recipe, stage)[name]}
       placeholder={typeof value === "boolean" ? t(value ? "yes" : "no") : written(value)}
       onChange={(next) => onChange(withSetting(recipe, stage, name, next))}
