@@ -368,7 +368,7 @@ def test_the_recipe_is_stored_whole(opened):
 
 
 def test_sft_that_is_chosen_by_reward_gets_the_reward_model_of_an_earlier_round(opened, guide):
-    by_reward = {"sft": {"preset": "test", "select": "reward"}}
+    by_reward = {"sft": {"preset": "test", "select": "reward", "reward_tokens": 8}}
     with pytest.raises(RoundNotReady, match="select is reward") as caught:
         opened(**by_reward)
     assert [gap["code"] for gap in caught.value.extra["missing"]] == ["no_reward_model"]

@@ -1,5 +1,7 @@
 """REST of rounds."""
 
+import re
+
 import pytest
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import now
@@ -313,7 +315,32 @@ def test_answers_that_do_not_fit_the_context_are_told_before(admin, project, rev
     for longest, told in ((context, ["long_answers"]), (context - 1, [])):
         body = admin.post(url, {"recipe": {**SMALL, "sampling": {"max_tokens": longest}}}).json()
         assert [one["code"] for one in body["missing"] if one["code"] == "long_answers"] == told
-        assert not any(one["blocking"] for one in body["missing"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting"),
+    [
+        ({"ppo": {"preset": "instructgpt", "max_new_tokens": 1000}}, "ppo.max_new_tokens"),
+        ({"policy_algorithm": "rloo", "rloo": {"max_new_tokens": 1000}}, "rloo.max_new_tokens"),
+        ({"sampling": {"max_tokens": 1000}}, "ppo.max_new_tokens"),
+        ({"sft": {"select": "reward", "reward_tokens": 1000}}, "sft.reward_tokens"),
+        ({"reward": {"normalize": "samples", "normalize_tokens": 1000}}, "reward.normalize_tokens"),
+        ({"policy_algorithm": "dpo", "dpo": {"max_new_tokens": 1000}}, None),  # ends at the context
+    ],
+)
+def test_answers_that_leave_no_prompt_any_room_stop_a_launch(recipe, setting, admin, project, url):
+    context, recipe = current_policy(project).context_tokens, {**SMALL, **recipe}
+    body = admin.post(f"{url}estimate/", {"recipe": recipe}).json()
+    stops = [one for one in body["missing"] if one["code"] == "no_room"]
+    if setting is None:
+        assert stops == []
+        return
+    assert [one["blocking"] for one in stops] == [True]
+    found = re.fullmatch(rf"Lower {re.escape(setting)} to at most (\d+)\.", stops[0]["remedy"])
+    assert found
+    assert 0 < int(found[1]) < context
+    answer = admin.post(url, {"recipe": recipe})
+    assert (answer.status_code, answer.json()["code"]) == (409, "round_not_ready")
 
 
 def test_an_estimate_says_what_is_missing_and_from_what_it_knows(admin, project, reviewed):

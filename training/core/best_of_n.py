@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import versions
 from training.core.config import BestOfNConfig
-from training.core.data import Dropped, Prompt, add_dropped, read_prompts, require_some
+from training.core.data import Dropped, Prompt, add_dropped, make_room, read_prompts, require_some
 from training.core.errors import RunInterrupted
 from training.core.loop import Numbers, micro_batches, prepare, stream_seed
 from training.core.losses import best_of_k_mean, best_of_n_kl
@@ -63,7 +63,7 @@ def best_of_n(run: Run, reward_function: RewardFunction | None = None) -> dict[s
         )
         for name, counts in dropped.items()
     }
-    require_some(splits["train"], "prompts", dropped["train"])
+    require_some(splits["train"], "prompts", dropped["train"], make_room("max_new_tokens", limit))
     chunks = [
         (name, prompts[i : i + cfg.batch_size])
         for name, prompts in splits.items()

@@ -17,7 +17,7 @@ from inference.engine.models import disable_dropout
 from inference.engine.requests import Sample, SampleRequest
 from training.core.checkpoint import TrainingState
 from training.core.config import SFTConfig
-from training.core.data import Dropped, Prompt, add_dropped, require_some
+from training.core.data import Dropped, Prompt, add_dropped, make_room, require_some
 from training.core.errors import RunError
 from training.core.loop import Numbers, evaluating, micro_batches, pad, stream_seed
 from training.core.rollout import check_scores
@@ -49,10 +49,12 @@ class Judge:
         self.reward, other = load_scalar_input(run, "reward", model.device)
         check_same_tokenizer(tokenizer, other, "The model and the reward model")
         disable_dropout(self.reward.requires_grad_(requires_grad=False))
-        limit = min(context_of(model), context_of(self.reward)) - self.cfg.reward_tokens
+        context = min(context_of(model), context_of(self.reward))
+        limit = context - self.cfg.reward_tokens
         fitting = [prompt for prompt in prompts if len(prompt.ids) <= limit]
         too_long = Dropped("prompts_too_long" for prompt in prompts if len(prompt.ids) > limit)
-        require_some(fitting, "validation prompts that leave room for reward_tokens", too_long)
+        remedy = make_room("reward_tokens", context)
+        require_some(fitting, "validation prompts that leave room for reward_tokens", too_long, remedy)
         add_dropped(dropped, too_long, "judge")
         self.prompts, self.tokenizer = fitting[: self.cfg.reward_prompts], tokenizer
         self.seed = stream_seed(run.seed, "judge")

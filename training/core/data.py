@@ -327,7 +327,17 @@ def add_dropped(counts: Dropped, more: Dropped, of: str) -> None:
     counts.update({f"{of}_{reason}": count for reason, count in more.items()})
 
 
-def require_some(rows: list[Any], what: str, dropped: Dropped) -> None:
+def make_room(setting: str, context: int) -> str:
+    """What to do where no prompt leaves room for an answer of `setting` tokens: a higher limit would leave even less."""
+    return (
+        f"Lower {setting}: prompt and answer share the context of {context} tokens. Or add shorter prompts."
+    )
+
+
+def require_some(
+    rows: list[Any], what: str, dropped: Dropped, remedy: str = "Collect more, or raise the length limits."
+) -> None:
+    """RunError `empty_dataset` where nothing is left, with what was dropped and why."""
     if not rows:
         counts = (
             ", ".join(f"{reason}: {count}" for reason, count in sorted(dropped.items()))
@@ -336,5 +346,5 @@ def require_some(rows: list[Any], what: str, dropped: Dropped) -> None:
         raise RunError(
             "empty_dataset",
             f"No {what} left to train on ({counts}).",
-            "Collect more, or raise the length limits.",
+            remedy,
         )

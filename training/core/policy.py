@@ -22,7 +22,7 @@ from inference.engine.models import ScalarModel, disable_dropout
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState, own_tensors
 from training.core.config import PolicyConfig
-from training.core.data import Dropped, Prompt, add_dropped, read_prompts, require_some
+from training.core.data import Dropped, Prompt, add_dropped, make_room, read_prompts, require_some
 from training.core.loop import (
     Numbers,
     due,
@@ -145,11 +145,12 @@ def _read_prompts(
 ) -> tuple[list[Prompt], list[Prompt]]:
     all_of_them = (actors.policy, actors.reference, actors.value, actors.reward, actors.judge)
     readers = [m for m in all_of_them if isinstance(m, nn.Module)]
-    limit = min(map(context_of, readers)) - cfg.max_new_tokens
+    context = min(map(context_of, readers))
+    limit = context - cfg.max_new_tokens
     dropped_valid = Dropped()
     train = read_prompts(run.input("dataset"), "train.jsonl", actors.tokenizer, limit, dropped)
     valid = read_prompts(run.input("dataset"), "valid.jsonl", actors.tokenizer, limit, dropped_valid)
-    require_some(train, "prompts", dropped)
+    require_some(train, "prompts", dropped, make_room("max_new_tokens", context))
     add_dropped(dropped, dropped_valid, "valid")
     return train, valid
 

@@ -17,7 +17,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.models import ScalarModel, last_real
 from training.core.config import RewardConfig
-from training.core.data import Dropped, Prompt, Ranking, add_dropped, read_demonstrations, require_some
+from training.core.data import (
+    Dropped,
+    Prompt,
+    Ranking,
+    add_dropped,
+    make_room,
+    read_demonstrations,
+    require_some,
+)
 from training.core.errors import RunError
 from training.core.loop import evaluating, micro_batches, pad, stream_seed
 from training.core.parallel import world
@@ -52,7 +60,8 @@ def sampled_answers(
     room = limit - cfg.normalize_tokens
     fitting = [Prompt(str(n), [], list(ids)) for n, ids in enumerate(asked) if len(ids) <= room]
     too_long = Dropped("prompts_too_long" for ids in asked if len(ids) > room)
-    require_some(fitting, "prompts that leave room for normalize_tokens", too_long)
+    remedy = make_room("normalize_tokens", limit)
+    require_some(fitting, "prompts that leave room for normalize_tokens", too_long, remedy)
     add_dropped(dropped, too_long, "normalize")
     prompts = [fitting[n % len(fitting)] for n in range(cfg.normalize_samples)]
     drawing, seed = Drawing(cfg.normalize_tokens), stream_seed(run.seed, "normalize")

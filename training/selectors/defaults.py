@@ -64,9 +64,13 @@ def recipe_defaults(project: Project) -> dict[str, Any]:
 
 
 def _sourced(preset: str, kind: str) -> list[dict[str, Any]]:
-    """What a preset sets in a stage, and where each value comes from."""
+    """What a preset sets in a stage, and where each value comes from. How long a policy's answers are, it does not: see Recipe.config."""
     values = SOURCED[preset][kind].items()
-    return [{"name": name, "value": value, "source": source} for name, (value, source) in values]
+    return [
+        {"name": name, "value": value, "source": source}
+        for name, (value, source) in values
+        if name != "max_new_tokens"
+    ]
 
 
 def _demonstrations(stock: Stock) -> int:

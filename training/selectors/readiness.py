@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import Count
+from django.db.models import Count, Min, TextField
+from django.db.models.functions import Cast, Length
 
 from accounts.models import Membership, Pool, Project
 from inference.models import ModelVersion
@@ -16,6 +17,9 @@ from training.recipe import Recipe
 from training.selectors.chain import base_of, earlier_reward, judge_of
 from training.states import RoundState
 
+# Characters a token. Only the trainer has the tokenizer: a launch is refused where hardly any tokenizer would leave room, and the
+# remedy leaves room with most.
+MOST_CHARACTERS, FEW_CHARACTERS = 8, 2
 FEW_PROMPTS = "Import more prompts, or ask for fewer; held-out ones do not count."
 
 
@@ -67,6 +71,7 @@ def missing(project: Project, recipe: Recipe) -> list[Missing]:
     return (
         _blocking(stock, recipe)
         + _without_reward(project, recipe)
+        + _no_room(project, recipe)
         + _thin(stock, recipe)
         + _long(project, recipe)
     )
@@ -74,7 +79,7 @@ def missing(project: Project, recipe: Recipe) -> list[Missing]:
 
 def blocking(project: Project, recipe: Recipe) -> list[Missing]:
     """Only what makes a launch impossible."""
-    return _blocking(stock_of(project), recipe) + _without_reward(project, recipe)
+    return _blocking(stock_of(project), recipe) + _without_reward(project, recipe) + _no_room(project, recipe)
 
 
 def _without_reward(project: Project, recipe: Recipe) -> list[Missing]:
@@ -107,6 +112,45 @@ def _nothing_to_choose_by(project: Project, recipe: Recipe, policy: ModelVersion
         return []
     text = "sft.select is reward, but no earlier round has made a reward model for this base model."
     return [_gap("no_reward_model", text, "Set sft.select to valid_loss or last in this round.")]
+
+
+def _no_room(project: Project, recipe: Recipe) -> list[Missing]:
+    """Trainings that sample answers drop prompts without room for the longest one beside them, and end where none is left."""
+    policy = current_policy(project)
+    context = policy.context_tokens if policy else 0
+    if not context:
+        return []
+    shortest = _shortest_prompt(project)
+    for setting, longest in _sampled(recipe):
+        if longest + shortest // MOST_CHARACTERS >= context:
+            text = f"{setting} is {longest}, but prompt and answer together have room for {context} tokens: no prompt would be left."
+            most = max(1, min(context // 2, context - shortest // FEW_CHARACTERS - 1))
+            return [_gap("no_room", text, f"Lower {setting} to at most {most}.")]
+    return []
+
+
+def _sampled(recipe: Recipe) -> list[tuple[str, int]]:
+    """(setting, tokens) of the answers that the recipe's trainings sample. DPO is not here: its answers may end at the context."""
+    found = []
+    if recipe.has(RoundState.TRAINING_SFT) and (sft := recipe.config("sft"))["select"] == "reward":
+        found.append(("sft.reward_tokens", int(sft["reward_tokens"])))
+    if (
+        recipe.has(RoundState.TRAINING_REWARD)
+        and (reward := recipe.config("reward"))["normalize"] == "samples"
+    ):
+        found.append(("reward.normalize_tokens", int(reward["normalize_tokens"])))
+    if recipe.has(RoundState.TRAINING_POLICY) and recipe.policy_algorithm in ROLLOUT_RUNS:
+        found.append(
+            (f"{recipe.policy_algorithm}.max_new_tokens", int(recipe.policy_config["max_new_tokens"]))
+        )
+    return found
+
+
+def _shortest_prompt(project: Project) -> int:
+    """Characters of the shortest training prompt as JSON, whose marks stand for those of the chat template."""
+    usable = Prompt.objects.filter(may_be_learned(), project=project, split=Split.TRAIN)
+    length = usable.aggregate(least=Min(Length(Cast("messages", TextField()))))["least"]
+    return int(length or 0)
 
 
 def _blocking(stock: Stock, recipe: Recipe) -> list[Missing]:

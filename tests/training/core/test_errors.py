@@ -165,6 +165,7 @@ def test_long_prompts_are_dropped_and_counted_and_all_of_them_is_an_error(
     error = error_of(tmp_path / "all", "ppo", data={"train": [long]}, inputs=inputs)
     assert error["code"] == "empty_dataset"
     assert "prompts_too_long: 1" in error["message"]
+    assert error["remedy"].startswith("Lower max_new_tokens")  # Higher limits would leave even less room.
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import { useNames } from "@/components/state-badge";
 import { timeSpan } from "@/lib/format";
 import { useTexts } from "./texts";
 
-const GAPS = ["no_policy", "no_prompts", "no_demonstrations", "no_rankings", "no_reward_model", "no_judge", "few_prompts", "few_prompts_to_answer", "few_heldout_prompts", "no_valid_prompts", "few_labelers", "long_answers"] as const;
+const GAPS = ["no_policy", "no_prompts", "no_demonstrations", "no_rankings", "no_reward_model", "no_judge", "no_room", "few_prompts", "few_prompts_to_answer", "few_heldout_prompts", "no_valid_prompts", "few_labelers", "long_answers"] as const;
 const BASES = { people: "people", "earlier runs of this project": "earlier" } as const;
 
 function Gap({ gap }: { gap: Missing }) {
@@ -14,7 +14,9 @@ function Gap({ gap }: { gap: Missing }) {
   // The server's sentence has the numbers; the translation says what it is about and what to do.
   if (language === "en" || !known) return <>{gap.message} <b>{gap.remedy}</b></>;
   const [first = "", second = ""] = gap.message.match(/\d+/g) ?? [];
-  return <>{t(`gap.${known}`, { first, second })}</>;
+  const setting = /\w+\.\w+/.exec(gap.remedy)?.[0] ?? "";
+  const most = /\d+/.exec(gap.remedy)?.[0] ?? "";
+  return <>{t(`gap.${known}`, { first, second, setting, most })}</>;
 }
 
 /** What a recipe lacks: what stops it, or what will only be measured worse. */
