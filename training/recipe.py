@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 
 from common.errors import FieldError, InvalidInput
-from inference.engine.config import SamplingParams
+from inference.engine.config import SamplingParams, in_json
 from training.core.config import CONFIGS, PRESETS, config_from_json
 from training.states import STEPS, RoundState
 
@@ -182,14 +182,14 @@ class Recipe(BaseModel):
     @classmethod
     def _whole(cls, value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{value!r} is not a whole number; send one")
+            raise ValueError(f"{in_json(value)} is not a whole number; send one")
         return value
 
     @field_validator("kl_budget", "min_reward_accuracy", mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ValueError(f"{value!r} is not a number; send one, or null for no limit")
+            raise ValueError(f"{in_json(value)} is not a number; send one, or null for no limit")
         return value
 
     @field_validator("steps")
@@ -230,8 +230,22 @@ class Recipe(BaseModel):
         try:
             return cls(**{str(key): value for key, value in data.items()})
         except ValidationError as error:
-            errors = [_explained(dict(one)) for one in error.errors(include_url=False)]
+            errors = [_explained(dict(one)) for one in error.errors(include_url=False) if one["loc"]]
+            errors += cls._wrong_stages(data, {one.field.split(".")[1] for one in errors})
             raise BadRecipe(errors[0].message, errors=errors) from None
+
+    @classmethod
+    def _wrong_stages(cls, data: Mapping[Any, Any], wrong: set[str]) -> list[FieldError]:
+        """What is wrong inside the stages, told also where fields of the recipe (`wrong`) are: those count as their defaults."""
+        sound = {name: data[name] for name in cls.model_fields if name in data and name not in wrong}
+        recipe, errors = cls.model_construct(**sound), []
+        for kind in TRAINED:
+            try:
+                recipe.config(kind)
+            except ValueError as error:
+                if kind not in wrong:
+                    errors.append(_within(kind, str(error), data.get(kind)))
+        return errors
 
     def to_json(self) -> JSON:
         """Plain JSON; `parse(to_json())` gives an equal recipe."""
@@ -290,6 +304,10 @@ TYPES: dict[Any, str] = {
     int: "int", float | None: "float", UUID | None: "str", JSON: "object", tuple[str, ...]: "list", PolicyAlgorithm: "str",
 }  # fmt: skip
 BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+SETTINGS = {
+    "sampling": {one.name for one in fields(SamplingParams)},
+    **{kind: {one.name for one in fields(CONFIGS[kind])} for kind in TRAINED},
+}
 CHOICES = {"steps": list(RECIPE_STEPS), "policy_algorithm": list(POLICY_ALGORITHMS)}
 
 
@@ -319,22 +337,30 @@ def _described(name: str, field: FieldInfo) -> JSON:
 
 def _explained(error: JSON) -> FieldError:
     """One sentence with the field, the range and the remedy."""
-    name = ".".join(str(part) for part in error["loc"]) or _stage_of(error["msg"])
+    name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = ", ".join(Recipe.model_fields)
         return FieldError(
             f"recipe.{name}", "unknown_field", f"recipe.{name} is unknown. Remove it; known are {known}."
         )
-    message = _fault(error).removeprefix(f"{name}: ").rstrip(".")
+    if name == "sampling":
+        return _within(name, _fault(error), error["input"])
+    message = _fault(error).rstrip(".")
     field = Recipe.model_fields.get(name)
     low, high = _bounds(field) if field else (None, None)
     if low is not None or high is not None:
         message += f". Choose a value from {'above 0' if low is None else format(low, 'g')} to {high:g}"
-    return FieldError(
-        f"recipe.{name}",
-        "out_of_range" if field and low is not None else "invalid",
-        f"recipe.{name}: {message}.",
-    )
+    code = "empty" if error["input"] is None else "out_of_range" if low is not None else "invalid"
+    return FieldError(f"recipe.{name}", code, f"recipe.{name}: {message}.")
+
+
+def _within(part: str, fault: str, given: object) -> FieldError:
+    """A mistake inside `sampling` or a stage, whose sentence begins with the setting: that one is the field."""
+    setting = fault.partition(" ")[0].partition("=")[0]
+    field = f"recipe.{part}.{setting}" if setting in SETTINGS[part] else f"recipe.{part}"
+    # What a stage does not name, its preset does; sampling has no preset.
+    value = given.get(setting, None if part == "sampling" else "preset") if isinstance(given, Mapping) else ""
+    return FieldError(field, "empty" if value is None else "invalid", f"recipe.{part}: {fault.rstrip('.')}.")
 
 
 def _fault(error: JSON) -> str:
@@ -344,8 +370,3 @@ def _fault(error: JSON) -> str:
     if error["type"] == "dict_type":
         return "send an object of settings"
     return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _stage_of(message: str) -> str:
-    stage = message.removeprefix("Value error, ").partition(":")[0]
-    return stage if stage in TRAINED else ""

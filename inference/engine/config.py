@@ -110,16 +110,23 @@ class SamplingParams:
         return data
 
 
+def in_json(value: object) -> str:
+    """A value as whoever sent it wrote it: null, not None."""
+    return (
+        repr(value) if not isinstance(value, bool | None) else "null" if value is None else str(value).lower()
+    )
+
+
 def _check_whole(params: SamplingParams, name: str, low: int, high: int) -> None:
     value = getattr(params, name)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name}={value!r} is out of range; send a whole number from {low} to {high}.")
+        raise ValueError(f"{name}={in_json(value)} is not allowed; send a whole number from {low} to {high}.")
 
 
 def _check_number(params: SamplingParams, name: str, low: float, high: float) -> None:
     value = getattr(params, name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{name}={value!r} is out of range; send a number from {low:g} to {high:g}.")
+        raise ValueError(f"{name}={in_json(value)} is not allowed; send a number from {low:g} to {high:g}.")
 
 
 def _check_stops(params: SamplingParams) -> None:

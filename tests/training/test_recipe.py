@@ -17,9 +17,9 @@ WRONG = [
     ({"steps": ["ranking"]}, "recipe.steps", "ranking needs sampling"),
     ({"steps": ["training_policy"]}, "recipe.steps", "training_policy needs training_reward"),
     ({"steps": ["dancing"]}, "recipe.steps", "unknown steps"),
-    ({"sampling": {}}, "recipe.sampling", "max_tokens is missing"),
-    ({"sampling": {"max_tokens": 8, "temperature": 9}}, "recipe.sampling", "from 0 to 2"),
-    ({"ppo": {"lr": 9}}, "recipe.ppo", "from 0.0 to 1.0"),
+    ({"sampling": {}}, "recipe.sampling.max_tokens", "max_tokens is missing"),
+    ({"sampling": {"max_tokens": 8, "temperature": 9}}, "recipe.sampling.temperature", "from 0 to 2"),
+    ({"ppo": {"lr": 9}}, "recipe.ppo.lr", "from 0.0 to 1.0"),
     ({"sft": {"preset": "huge"}}, "recipe.sft", "cpu-starter"),
     ({"reward": {"learning_rate": 1}}, "recipe.reward", "unknown settings"),
     ({"colour": 1}, "recipe.colour", "Remove it"),
@@ -63,6 +63,17 @@ def test_several_wrong_fields_are_named_at_once():
     with pytest.raises(BadRecipe) as caught:
         Recipe.parse({"k": 1, "overlap": 0, "colour": 1})
     assert {error.field for error in caught.value.errors} == {"recipe.k", "recipe.overlap", "recipe.colour"}
+
+
+def test_mistakes_inside_stages_are_named_with_the_others():
+    with pytest.raises(BadRecipe) as caught:
+        Recipe.parse({"prompts": None, "sampling": {}, "ppo": {"lr": 9, "clip": 1}, "sft": {"epochs": None}})
+    told = {error.field: (error.code, error.message) for error in caught.value.errors}
+    assert set(told) == {"recipe.prompts", "recipe.sampling.max_tokens", "recipe.ppo.lr", "recipe.sft.epochs"}
+    assert {code for code, _ in told.values()} == {"empty", "invalid"}
+    assert [field for field, (code, _) in told.items() if code == "invalid"] == ["recipe.ppo.lr"]
+    assert told["recipe.prompts"][1].startswith("recipe.prompts: null is not a whole number; send one.")
+    assert not any("None" in message for _, message in told.values())
 
 
 @pytest.mark.parametrize("data", [None, [], "sampling", 3])

@@ -7,6 +7,7 @@ and the launch form all read that one line. No torch here: web pages validate wi
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from types import NoneType, UnionType
@@ -57,12 +58,18 @@ def _range(meta: Mapping[str, Any]) -> str:
     return f"from {low if low is not None else '-inf'} to {high if high is not None else 'inf'}"
 
 
+NAMES: dict[type, str] = defaultdict(
+    lambda: "an object or a list",
+    {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"},
+)
+
+
 def _fault(value: Any, kind: type, meta: Mapping[str, Any]) -> str | None:
     """What is wrong with a value that is not null, or None."""
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     # bool is an int to Python, but "steps: true" is a mistake and not one step.
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        return f"must be {kind.__name__}, not {type(value).__name__}"
+        return f"must be {NAMES[kind]}, not {NAMES[type(value)]}"
     if isinstance(value, float) and not math.isfinite(value):
         return "must be a finite number"
     low, high, choices = meta["low"], meta["high"], meta["choices"]

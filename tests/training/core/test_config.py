@@ -38,10 +38,10 @@ from training.core.report import Reporter, read_rows
     [
         ({"lr": 2.0}, ["lr", "0.0 to 1.0", "Remedy"]),
         ({"lr": float("nan")}, ["lr", "finite"]),
-        ({"epochs": 1.5}, ["epochs", "int"]),
-        ({"epochs": True}, ["epochs", "int"]),
+        ({"epochs": 1.5}, ["epochs", "whole number"]),
+        ({"epochs": True}, ["epochs", "whole number"]),
         ({"lr_schedule": "step"}, ["lr_schedule", "constant, linear, cosine"]),
-        ({"epochs": None}, ["epochs"]),
+        ({"epochs": None}, ["epochs", "not null"]),
         ({"leaning_rate": 1}, ["leaning_rate", "lr"]),
         ([1], ["object"]),
     ],

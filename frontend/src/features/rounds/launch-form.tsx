@@ -10,10 +10,10 @@ import { queryClient } from "@/api/session";
 import type { RecipeDefaults } from "@/api/training-types";
 import type { JsonObject } from "@/api/types";
 import { DialogActions } from "@/components/dialog-actions";
-import { ErrorPanel } from "@/components/error-panel";
 import { Cost, Gaps } from "./cost";
 import { algorithmOf, refusedFields, stagesOf, stepsOf } from "./recipe-form";
 import { AlgorithmChoice, JudgeChoice, RecipeNumbers, Sampling, StageSettings, StepChoice, type GroupProps } from "./recipe-groups";
+import { Refused, useRefusal } from "./refused";
 import { useTexts } from "./texts";
 
 /** What the recipe would cost, asked again a moment after the last change. */
@@ -85,7 +85,8 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
   const [isAutomatic, setAutomatic] = useState(false);
   const { cost, error } = useCost(project, recipe, defaults);
   const launch = useLaunch(project);
-  const refused = error ? refusedFields(asApiError(error)) : {};
+  const say = useRefusal();
+  const refused = error ? refusedFields(asApiError(error), say) : {};
   const isBlocked = cost.missing.some(({ blocking }) => blocking);
   return (
     <form
@@ -110,8 +111,8 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
           <Cost estimate={cost.estimate} />
         </section>
         <Gaps missing={cost.missing} isBlocking={false} />
-        {error ? <ErrorPanel error={error} /> : null}
-        {launch.error ? <ErrorPanel error={launch.error} /> : null}
+        {error ? <Refused error={error} /> : null}
+        {launch.error ? <Refused error={launch.error} /> : null}
       </Stack>
       <DialogActions>
         <Button variant="default" onClick={onClose}>{t("back")}</Button>

@@ -67,8 +67,9 @@ test("an empty field shows the preset's value and source, then the default's, or
 });
 
 test("what the server refuses is found by the field's name", () => {
-  const error = new ApiError({ status: 400, code: "bad_recipe", detail: "", errors: [{ field: "recipe.k", code: "out_of_range", message: "2 to 9" }] });
-  expect(refusedFields(error)).toEqual({ k: "2 to 9" });
+  const error = new ApiError({ status: 400, code: "bad_recipe", detail: "", errors: [{ field: "recipe.k", code: "out_of_range", message: "recipe.k: 1 is not allowed." }, { field: "recipe.ppo.lr", code: "invalid", message: "recipe.ppo: lr is 9." }] });
+  expect(refusedFields(error)).toEqual({ k: "1 is not allowed.", "ppo.lr": "lr is 9." });
+  expect(refusedFields(error, ({ code }) => code)).toEqual({ k: "out_of_range", "ppo.lr": "invalid" });
 });
 
 test("a source keeps its places and translates its words", () => {

@@ -1,6 +1,6 @@
 /** The recipe as the launch form edits it. Pure: every change gives a new recipe, nothing is checked but by the server. */
 
-import type { ApiError } from "@/api/errors";
+import type { ApiError, FieldProblem } from "@/api/errors";
 import type { PresetValue, RecipeField } from "@/api/training-types";
 import type { Json, JsonObject } from "@/api/types";
 
@@ -95,7 +95,10 @@ export function rangeProblem(field: RecipeField, value: Json | undefined): "numb
   return value >= (min ?? -Infinity) && value <= (max ?? Infinity) ? null : "range";
 }
 
-/** {"k": "…"}: what the server refused, by the name of the field. */
-export function refusedFields(error: ApiError): Record<string, string> {
-  return Object.fromEntries(error.fields.map(({ field, message }) => [field.replace(/^recipe\./, ""), message]));
+/** Without the path of the field, which stands before it already: "recipe.ppo: lr is 9" is "lr is 9". */
+export const withoutPath = (message: string) => message.replace(/^recipe[\w.]*(?:: )?/, "");
+
+/** {"k": "…", "ppo.lr": "…"}: what the server refused, by the name of the field, as `say` puts it. */
+export function refusedFields(error: ApiError, say: (problem: FieldProblem) => string = ({ message }) => withoutPath(message)): Record<string, string> {
+  return Object.fromEntries(error.fields.map((problem) => [problem.field.replace(/^recipe\./, ""), say(problem)]));
 }

@@ -71,7 +71,7 @@ export function Sampling({ recipe, refused, onChange }: GroupProps) {
     <>
       <div className="launch-fields">
         {SAMPLING.map((field) => (
-          <SettingInput key={field.name} field={field} label={t(`sampling.${field.name as "top_p"}`)} value={params[field.name]} onChange={(value) => onChange(withSetting(recipe, "sampling", field.name, value))} />
+          <SettingInput key={field.name} field={field} label={t(`sampling.${field.name as "top_p"}`)} value={params[field.name]} error={refused[`sampling.${field.name}`]} onChange={(value) => onChange(withSetting(recipe, "sampling", field.name, value))} />
         ))}
       </div>
       {refused["sampling"] ? <Text size="sm" c="red">{refused["sampling"]}</Text> : null}
@@ -159,11 +159,12 @@ interface StageFieldProps {
   recipe: JsonObject;
   values: PresetValue[];
   chinese: Record<string, string> | null;
+  error?: string;
   onChange: (recipe: JsonObject) => void;
 }
 
 /** A setting that may differ from the preset; empty, it shows what holds then, and where that comes from. */
-function StageField({ stage, field, recipe, values, chinese, onChange }: StageFieldProps) {
+function StageField({ stage, field, recipe, values, chinese, error, onChange }: StageFieldProps) {
   const { t, sentences } = useTexts();
   const { name } = field;
   const { value, source, isRounds } = inForce(recipe, stage, field, values);
@@ -174,6 +175,7 @@ function StageField({ stage, field, recipe, values, chinese, onChange }: StageFi
       label={name}
       help={name === "kl_budget" ? sentences(help, t("kl-budget.smaller")) : help}
       value={partOf(recipe, stage)[name]}
+      error={error}
       placeholder={typeof value === "boolean" ? t(value ? "yes" : "no") : written(value)}
       onChange={(next) => onChange(withSetting(recipe, stage, name, next))}
     />
@@ -205,7 +207,7 @@ export function StageSettings({ stage, recipe, fields, presets, refused, onChang
           <div className="launch-fields is-advanced" lang={chinese ? "zh-Hans" : "en"}>
             <Text size="sm" className="launch-empty">{t("advanced.empty")}</Text>
             {fields[stage].map((field) => (
-              <StageField key={`${preset} ${field.name}`} stage={stage} field={field} recipe={recipe} values={values} chinese={chinese} onChange={onChange} />
+              <StageField key={`${preset} ${field.name}`} stage={stage} field={field} recipe={recipe} values={values} chinese={chinese} error={refused[`${stage}.${field.name}`]} onChange={onChange} />
             ))}
           </div>
         ) : null}
