@@ -1,9 +1,10 @@
 """What the trainers explain in English, the pages can explain in Chinese: every number of a run and every setting of a round."""
 
+import ast
 import json
 import re
 
-from tests.architecture.source import ROOT
+from tests.architecture.source import ROOT, files, tree
 from training.core.config import describe
 from training.core.metrics import METRICS
 from training.core.presets import OFFERED, SOURCED
@@ -43,3 +44,25 @@ def test_every_reason_for_a_value_is_given():
     sources += [one for name in OFFERED for kind in TRAINED for _, one in SOURCED[name][kind].values()]
     words = {part.partition(": ")[2] for source in sources for part in source.split("; ")}
     assert [one for one in words if re.search(r"[a-z]{3,}", one) and one not in told] == []
+
+
+def recorded():
+    """The kinds of the events that the product records, where they are written out."""
+    calls = (call for path in files() for call in ast.walk(tree(path)) if isinstance(call, ast.Call))
+    for call in calls:
+        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+        for value in call.args[:2] if name in ("record", "_told") else ():
+            if isinstance(value, ast.Constant) and "." in str(value.value):
+                yield str(value.value)
+
+
+def test_every_event_is_told_in_words():
+    source = (FEATURES / "features/projects/event-kinds.ts").read_text()
+    noise = re.search(r"NOISE = /(.+)/;", source)
+    known = set(re.findall(r'"(\w+\.\w+)"', source))
+    told = {kind for kind in recorded() if not re.match(noise[1], kind)}
+    assert len(told) > 20
+    assert told - known == set()
+    for language in ("en", "zh-Hans"):
+        texts = json.loads((FEATURES / f"features/projects/locales/{language}.json").read_text())
+        assert [kind for kind in known if not texts.get(f"event.{kind}")] == []
