@@ -156,6 +156,13 @@ class PromptSerializer(Out):
     tasks = PromptTasksSerializer()
 
 
+class AddedPromptSerializer(PromptSerializer):
+    is_new = serializers.BooleanField(help_text="false: the project had it already.")
+    like_prompt = serializers.UUIDField(
+        allow_null=True, help_text="Another prompt of the project that begins like it: a near-duplicate."
+    )
+
+
 class PromptPageSerializer(Out):
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)

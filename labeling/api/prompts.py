@@ -21,7 +21,7 @@ from common.errors import InvalidInput, NotFound
 from labeling.api import inputs, outputs
 from labeling.identity import Message
 from labeling.models import Prompt, PromptSource, Split
-from labeling.selectors.prompts import prompts_for
+from labeling.selectors.prompts import near_duplicate_of, prompts_for
 from labeling.services.prompts import add_prompt, clear_pii, import_prompts
 from labeling.services.sift import MAX_PER_OWNER
 
@@ -93,7 +93,7 @@ class Prompts(APIView):
 
     @extend_schema(
         request=inputs.PromptIn,
-        responses={201: outputs.PromptSerializer, 200: outputs.PromptSerializer},
+        responses={201: outputs.AddedPromptSerializer, 200: outputs.AddedPromptSerializer},
         operation_id="add_prompt",
     )
     def post(self, request: Request, project_id: UUID) -> Response:
@@ -111,7 +111,8 @@ class Prompts(APIView):
             tags=body["tags"],
         )
         shown = prompts_for(request.user, project_id).get(pk=prompt.pk)
-        return Response(render(shown), status=201 if is_new else 200)
+        body = {**render(shown), "is_new": is_new, "like_prompt": near_duplicate_of(prompt)}
+        return Response(body, status=201 if is_new else 200)
 
 
 class OnePrompt(APIView):

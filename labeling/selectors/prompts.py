@@ -47,6 +47,18 @@ def prompts_for(
     )
 
 
+def near_duplicate_of(prompt: Prompt) -> UUID | None:
+    """Another prompt of the project that begins like this one (identity.prefix_digest_of): the oldest."""
+    alike = Prompt.objects.filter(project=prompt.project_id, prefix_digest=prompt.prefix_digest)
+    return (
+        alike.exclude(prefix_digest="")
+        .exclude(pk=prompt.pk)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+        .first()
+    )
+
+
 def _tasks(kind: str) -> Coalesce:
     counted = (
         Task.objects.filter(prompt=OuterRef("pk"), kind=kind)

@@ -182,6 +182,17 @@ def test_prompts_that_come_alone_or_with_rankings_are_flagged_too(project, eva):
     assert (report["prompts"], report["flagged"]) == (1, 1)
 
 
+def test_whoever_adds_a_prompt_hears_what_is_found_in_it_and_what_it_resembles(client_of, project, eva):
+    def added(text):
+        body = client_of(eva).post(f"/api/v1/projects/{project.pk}/prompts/", {"prompt": text}).json()
+        return body["id"], (body["is_new"], body["pii"], body["like_prompt"])
+
+    first, told = added(MAIL)
+    assert told == (True, ["email"], None)
+    assert added(MAIL) == (first, (False, ["email"], None))
+    assert added(MAIL.upper())[1] == (True, ["email"], first)
+
+
 def test_an_admin_clears_a_flag_that_was_wrong(client_of, project, eva, ria):
     prompt, _ = add_prompt(project=project, messages=MAIL, actor=eva)
     Prompt.objects.update(split="train")

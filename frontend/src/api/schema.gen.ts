@@ -906,6 +906,27 @@ export interface components {
             id: string;
             display_name: string;
         };
+        AddedPrompt: {
+            /** Format: uuid */
+            id: string;
+            messages: components["schemas"]["Message"][];
+            split: components["schemas"]["SplitEnum"];
+            source: components["schemas"]["SourceEnum"];
+            /** @description Kinds of personal data found in it. A prompt of the training split with any is kept out of training. */
+            pii: components["schemas"]["PiiKindEnum"][];
+            external_id: string;
+            tags: string[];
+            /** Format: date-time */
+            created_at: string;
+            tasks: components["schemas"]["PromptTasks"];
+            /** @description false: the project had it already. */
+            is_new: boolean;
+            /**
+             * Format: uuid
+             * @description Another prompt of the project that begins like it: a near-duplicate.
+             */
+            like_prompt: string | null;
+        };
         Agreement: {
             /** Format: double */
             strict: number | null;
@@ -1724,9 +1745,10 @@ export interface components {
          *     * `waiting` - waiting
          *     * `skipped` - skipped
          *     * `failed` - failed
+         *     * `cancelled` - cancelled
          * @enum {string}
          */
-        RoundStepStateEnum: "done" | "active" | "waiting" | "skipped" | "failed";
+        RoundStepStateEnum: "done" | "active" | "waiting" | "skipped" | "failed" | "cancelled";
         /** @description Base of what goes out. */
         Run: {
             /** Format: uuid */
@@ -3056,7 +3078,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Prompt"];
+                    "application/json": components["schemas"]["AddedPrompt"];
                 };
             };
             201: {
@@ -3064,7 +3086,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Prompt"];
+                    "application/json": components["schemas"]["AddedPrompt"];
                 };
             };
             /** @description Error */

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 from django.core.management.base import BaseCommand, CommandError
 
 from labeling.management.arguments import project_and_user
-from labeling.models import LeftOutReason
+from labeling.models import LeftOutReason, Split
 from labeling.services.imports import ImportRefused
 from labeling.services.prompts import ImportReport, import_prompts
 from labeling.services.sift import MAX_PER_OWNER, Note
@@ -60,8 +60,10 @@ class Command(BaseCommand):
         splits = ", ".join(f"{name} {count}" for name, count in report["splits"].items())
         self.stdout.write(
             f"{report['imported']} imported ({splits}), {report['duplicates']} duplicates, "
-            f"{report['demonstrations']} demonstrations"
+            f"{report['demonstrations']} demonstration{'' if report['demonstrations'] == 1 else 's'}"
         )
+        if report["imported"] and report["imported"] == report["splits"][Split.TRAIN]:
+            self.stdout.write("0 outside the training split: they add nothing to measure on; import more")
         print_left_out(self, report)
 
 

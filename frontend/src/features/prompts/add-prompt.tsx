@@ -11,7 +11,7 @@ import { notify } from "@/components/notify";
 import { useTexts } from "./texts";
 
 export function AddPrompt({ project, onClose }: { project: string; onClose: () => void }) {
-  const { t } = useTexts();
+  const { t, sentences } = useTexts();
   const [prompt, setPrompt] = useState("");
   const [tags, setTags] = useState<string[]>([]);
   const [owner, setOwner] = useState("");
@@ -19,7 +19,13 @@ export function AddPrompt({ project, onClose }: { project: string; onClose: () =
     mutationFn: () => body(api.POST("/api/v1/projects/{project_id}/prompts/", { params: { path: { project_id: project } }, body: { prompt, tags, owner_key: owner.trim() } })),
     onSuccess: (made) => {
       for (const key of ["prompts", "project"]) void queryClient.invalidateQueries({ queryKey: [key] });
-      notify(t("add.done", { split: t(`split.${made.split satisfies Split}`) }));
+      const kinds = made.pii.map((kind) => t(`pii.${kind}`)).join(t("comma"));
+      const told = [
+        t(made.is_new ? "add.done" : "add.here", { split: t(`split.${made.split satisfies Split}`) }),
+        kinds ? t(made.split === "train" ? "add.flagged" : "add.flagged-measured", { kinds }) : "",
+        made.like_prompt ? t("add.near") : "",
+      ].filter(Boolean);
+      notify(sentences(...told), { isError: told.length > 1 });
       onClose();
     },
   });

@@ -36,6 +36,7 @@ export function Counts({ report }: { report: ImportReport }) {
         ]}
       />
       {report.flagged ? <Text size="sm" mt="sm">{sentences(t("pii.help"), t("pii.limits"))}</Text> : null}
+      {report.imported > 0 && report.splits.valid + report.splits.heldout === 0 ? <Text size="sm" mt="sm">{t("report.unmeasured")}</Text> : null}
       {report.notes.length > 0 ? <Notes report={report} /> : null}
     </Alert>
   );

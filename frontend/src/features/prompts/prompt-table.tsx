@@ -4,9 +4,11 @@ import { useState } from "react";
 import { api, body } from "@/api/client";
 import { queryClient, useRole } from "@/api/session";
 import type { Prompt, Split } from "@/api/training-types";
+import { Confirm } from "@/components/confirm";
 import { EmptyState } from "@/components/empty-state";
 import { ErrorPanel } from "@/components/error-panel";
 import { Loading } from "@/components/loading";
+import { notify } from "@/components/notify";
 import { PromptText } from "@/components/prompt-text";
 import { RawText } from "@/components/raw-text";
 import { dateTime } from "@/lib/time";
@@ -56,18 +58,22 @@ function PiiBadge({ prompt }: { prompt: Prompt }) {
 /** Patterns are wrong at times: somebody who has read the prompt may say so. */
 function ClearPii({ prompt, onDone }: { prompt: Prompt; onDone: (prompt: Prompt) => void }) {
   const { t, sentences } = useTexts();
+  const [isAsking, setAsking] = useState(false);
   const clear = useMutation({
     mutationFn: () => body(api.POST("/api/v1/prompts/{prompt_id}/clear-pii/", { params: { path: { prompt_id: prompt.id } } })),
     onSuccess: (cleared) => {
       void queryClient.invalidateQueries({ queryKey: ["prompts"] });
+      notify(t("pii.cleared"));
       onDone(cleared);
     },
   });
   return (
     <>
       <p className="prompt-foot">{sentences(t("pii.help"), t("pii.limits"))}</p>
-      {clear.error ? <ErrorPanel error={clear.error} /> : null}
-      <Button mt="sm" variant="default" loading={clear.isPending} onClick={() => clear.mutate()}>{t("pii.clear")}</Button>
+      <Button mt="sm" variant="default" onClick={() => setAsking(true)}>{t("pii.clear")}</Button>
+      <Confirm opened={isAsking} title={t("pii.clear.title")} action={t("pii.clear")} isPending={clear.isPending} error={clear.error} onClose={() => setAsking(false)} onConfirm={() => clear.mutate()}>
+        {t("pii.clear.text")}
+      </Confirm>
     </>
   );
 }
