@@ -17,6 +17,7 @@ from tests.training.factories import RoundFactory, answer_all, demonstrations, r
 from tests.training.machines import Guide, failed, run_of, ticked
 from training.models import Round, Run
 from training.recipe import RECIPE_STEPS, Recipe
+from training.selectors.rounds import round_body
 from training.services import rounds
 from training.services.reconcile import tick
 from training.services.rounds import NothingToDecide, NotRetryable, RoundNotReady, RoundRunning, StepNotDone
@@ -266,6 +267,12 @@ def test_cancel_stops_all_that_was_asked_for(opened, guide, eva):
     assert rounds.cancel(round=round_, actor=eva).state == "cancelled"
     tick(round_.pk)
     assert Round.objects.get().state == "cancelled"
+    steps = {step["step"]: step["state"] for step in round_body(Round.objects.get())["steps"]}
+    assert (steps["ranking"], steps["training_reward"], steps["training_policy"]) == (
+        "done",
+        "cancelled",  # it was reached: its curves stand beside it
+        "skipped",
+    )
 
 
 def test_cancel_takes_tasks_and_jobs_back(opened, guide, eva):

@@ -28,7 +28,7 @@ WAITS = (
     "comparisons",
     "decision",
 )
-STEP_STATES = ("done", "active", "waiting", "skipped", "failed")
+STEP_STATES = ("done", "active", "waiting", "skipped", "failed", "cancelled")
 
 
 def named(name: str) -> Callable[[type[Fields]], type[Fields]]:

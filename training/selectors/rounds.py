@@ -154,7 +154,9 @@ def _step_state(round_: Round, step: RoundState, entry: dict[str, Any]) -> str:
         return "failed"
     if "ended_at" in entry:
         return "done"
-    return "skipped" if round_.state in ENDED else "waiting"
+    if round_.state not in ENDED:
+        return "waiting"
+    return "cancelled" if "started_at" in entry else "skipped"
 
 
 def _waiting_for(round_: Round, runs: dict[str, Run]) -> str:

@@ -1,5 +1,5 @@
 import { Badge, type MantineColor } from "@mantine/core";
-import type { RoundState, RunState } from "@/api/training-types";
+import type { RoundState, Run, RunState } from "@/api/training-types";
 import type { Role, Stage, VersionKind } from "@/api/types";
 import { useTexts } from "@/components/texts";
 
@@ -13,9 +13,10 @@ export function RoundStateBadge({ state }: { state: string }) {
   return <Badge color={ROUND[known] ?? "petrol"}>{t(`step.${known}`)}</Badge>;
 }
 
-export function RunStateBadge({ state }: { state: RunState }) {
+/** The state of a run, and whether it is about to stop because somebody said so. */
+export function RunStateBadge({ run }: { run: Pick<Run, "state" | "cancel_requested"> }) {
   const { t } = useTexts();
-  return <Badge color={RUN[state]}>{t(`run.${state}`)}</Badge>;
+  return <Badge color={run.cancel_requested ? "yellow" : RUN[run.state]}>{t(run.cancel_requested ? "run.stopping" : `run.${run.state}`)}</Badge>;
 }
 
 export function StageBadge({ stage }: { stage: Stage }) {

@@ -32,7 +32,7 @@ export function StepRun({ id, project }: { id: string; project: string }) {
         <>
           <Facts
             facts={[
-              { label: t("run.state"), value: <RunStateBadge state={data.state} /> },
+              { label: t("run.state"), value: <RunStateBadge run={data} /> },
               { label: t("run.step"), value: whole(data.step, language) },
               data.produced ? { label: t("run.produced"), value: <Link to={`/p/${project}/models/${data.produced.id}`}>{data.produced.name}</Link> } : null,
               data.stopped ? { label: t("run.stopped"), value: names.stopped(data.stopped) } : null,

@@ -45,7 +45,7 @@ function Head({ run, project }: { run: Run; project: string }) {
       <Stack gap="md">
         <Facts
           facts={[
-            { label: t("head.state"), value: <RunStateBadge state={run.state} /> },
+            { label: t("head.state"), value: <RunStateBadge run={run} /> },
             version("produced"),
             version("produced_raw"),
             run.stopped ? { label: t("head.stopped"), value: names.stopped(run.stopped) } : null,
