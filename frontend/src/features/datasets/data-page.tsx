@@ -10,6 +10,7 @@ import { Icon } from "@/components/icons";
 import { notify } from "@/components/notify";
 import { Page } from "@/components/page";
 import { QueryState } from "@/components/query-state";
+import { countsOf } from "./exports";
 import { SnapshotCard } from "./snapshot-card";
 import { useTexts } from "./texts";
 import "./datasets.css";
@@ -27,10 +28,11 @@ function useFreeze(project: string) {
   const { t } = useTexts();
   return useMutation({
     mutationFn: (kind: SnapshotKind) => body(api.POST("/api/v1/projects/{project_id}/snapshots/", { params: { path: { project_id: project } }, body: { kind } })),
-    onSuccess: async ({ id }) => {
+    onSuccess: async ({ id, counts }) => {
       const known = queryClient.getQueryData<{ id: string }[]>(["snapshots", project])?.some((one) => one.id === id);
       await queryClient.invalidateQueries({ queryKey: ["snapshots", project] });
-      notify(t(known ? "frozen.same" : "frozen"));
+      const isEmpty = countsOf(counts).total === 0;
+      notify(t(isEmpty ? "frozen.empty" : known ? "frozen.same" : "frozen"), { isError: isEmpty });
     },
   });
 }

@@ -1,4 +1,4 @@
-import { Button, CopyButton, Group, Menu, Tabs, Text } from "@mantine/core";
+import { Button, CopyButton, Group, List, Menu, Tabs, Text } from "@mantine/core";
 import { useState } from "react";
 import type { Snapshot } from "@/api/training-types";
 import { Facts } from "@/components/facts";
@@ -6,7 +6,7 @@ import { Icon } from "@/components/icons";
 import { SyntheticMark } from "@/components/synthetic-mark";
 import { whole } from "@/lib/format";
 import { dateTime } from "@/lib/time";
-import { countsOf, exportUrl, snippets, SPLITS } from "./exports";
+import { countsOf, exportUrl, snippets, SPLITS, type Counts } from "./exports";
 import { useTexts } from "./texts";
 
 type Format = "rankings" | "preference" | "sft" | "prompts";
@@ -57,6 +57,21 @@ function Downloads({ snapshot, format }: { snapshot: Snapshot; format: string })
   );
 }
 
+/** Two numbers that nobody should add up: answers that this snapshot lacks, and prompts that training never sees. */
+function LeftOut({ counts }: { counts: Counts }) {
+  const { t } = useTexts();
+  const reasons = (["near", "cap", "pii"] as const).filter((reason) => counts.promptsOut[reason] > 0);
+  return (
+    <details className="snapshot-out">
+      <summary>{t("out.why")}</summary>
+      <List size="sm" mt={6}>
+        {counts.leftOut ? <List.Item>{t("left-out.why")}</List.Item> : null}
+        {reasons.map((reason) => <List.Item key={reason}>{t(`prompts-out.${reason}`, { count: counts.promptsOut[reason] })}</List.Item>)}
+      </List>
+    </details>
+  );
+}
+
 /** A frozen dataset: what it holds, and ways to have it. */
 export function SnapshotCard({ snapshot, isOpen }: { snapshot: Snapshot; isOpen: boolean }) {
   const { t, language } = useTexts();
@@ -76,11 +91,12 @@ export function SnapshotCard({ snapshot, isOpen }: { snapshot: Snapshot; isOpen:
         facts={[
           ...SPLITS.map((split) => ({ label: t(`split.${split}`), value: whole(counts[split], language) })),
           !counts.labelers ? null : { label: t("labelers"), value: whole(counts.labelers, language) },
-          !counts.leftOut ? null : { label: t("left-out"), help: t("left-out.help"), value: whole(counts.leftOut, language) },
-          !promptsOut ? null : { label: t("prompts-out"), help: t("prompts-out.help", out), value: whole(promptsOut, language) },
+          !counts.leftOut ? null : { label: t("left-out"), value: whole(counts.leftOut, language) },
+          !promptsOut ? null : { label: t("prompts-out"), value: whole(promptsOut, language) },
           { label: t("digest"), help: t("digest.help"), value: <span className="digest">{snapshot.digest}</span> },
         ]}
       />
+      {counts.leftOut || promptsOut ? <LeftOut counts={counts} /> : null}
       {snapshot.kind === "measuring" ? <Text size="sm" c="dimmed" mt="md">{t("measuring")}</Text> : null}
       <Group mt="md" mb="xs" gap="sm">
         {snapshot.formats.map((one) => <Downloads key={one} snapshot={snapshot} format={one} />)}
