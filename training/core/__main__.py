@@ -46,8 +46,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 2 or arguments[0] not in STAGES or not Path(arguments[1]).is_file():
+    if len(arguments) != 2 or arguments[0] not in STAGES:
         print(__doc__, file=sys.stderr)
+        return 2
+    if not Path(arguments[1]).is_file():
+        print(f"There is no file {arguments[1]}.", file=sys.stderr)
         return 2
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # Inputs lie in the run folder; nothing is ever fetched.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # A supervisor keeps what is printed; no bars.
@@ -63,6 +66,7 @@ def main(arguments: list[str]) -> int:
         if rank() == 0:
             stop.obey()
             write_json(path.parent / "result.json", {**found, **run.notes})
+            _say_where(Path(arguments[1]).parent, found)
     except RunInterrupted as stopped:
         if rank() == 0:
             clear_unfinished(path.parent)
@@ -91,6 +95,14 @@ def _train(run: Run) -> dict[str, Any]:
     return found
 
 
+def _say_where(folder: Path, found: dict[str, Any]) -> None:
+    """The last line, in a terminal and in a log: what came out, and where it lies."""
+    made = found.get("model") or found.get("dataset")
+    what = f"{folder / made}; numbers in " if made else ""
+    with suppress(OSError):
+        print(f"Done: {what}{folder / 'result.json'}", file=sys.stderr)
+
+
 def _failed(folder: Path, wrong: Exception) -> int:
     error = as_run_error(wrong)
     told = {"code": error.code, "message": error.message, "remedy": error.remedy}
@@ -104,7 +116,10 @@ def _failed(folder: Path, wrong: Exception) -> int:
     except OSError:
         print(f"error.json could not be written: {error.code}: {error.message}", file=sys.stderr)
     with suppress(OSError):  # Standard error may lie on the same full disk.
-        traceback.print_exception(wrong)
+        if isinstance(wrong, RunError):
+            print(f"{error.code}: {error.message}\n{error.remedy}", file=sys.stderr)
+        else:
+            traceback.print_exception(wrong)
     return 1
 
 

@@ -17,6 +17,7 @@ from tests.training.core.conftest import Error, run_it, told
 from tests.training.core.forks import Forks
 from tests.training.core.rundirs import demonstrations, make_run, prompts, rankings, write_rows
 from tests.training.core.stages import STAGES
+from training.core.__main__ import main
 from training.core.config import PRESETS
 
 ROOT = Path(__file__).parents[3]
@@ -156,12 +157,14 @@ def test_nothing_that_fits_into_the_context_is_an_error_that_counts(
 
 
 def test_long_prompts_are_dropped_and_counted_and_all_of_them_is_an_error(
-    base: Path, reward_model: Path, tmp_path: Path, error_of: Error
+    base: Path, reward_model: Path, tmp_path: Path, error_of: Error, capfd: pytest.CaptureFixture[str]
 ) -> None:
     long = {"id": "long", "prompt": [{"role": "user", "content": "word " * 300}]}
     inputs = {"model": base, "reward": reward_model}
     folder = run_it(tmp_path / "some", "ppo", TEST["ppo"], data={"train": [*prompts(4), long]}, inputs=inputs)
     assert json.loads((folder / "result.json").read_text())["dropped"] == {"prompts_too_long": 1}
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last == f"Done: {folder / 'model'}; numbers in {folder / 'result.json'}"
     error = error_of(tmp_path / "all", "ppo", data={"train": [long]}, inputs=inputs)
     assert error["code"] == "empty_dataset"
     assert "prompts_too_long: 1" in error["message"]
@@ -236,6 +239,19 @@ def test_the_command_line_explains_itself() -> None:
     )
     assert child.returncode == 2
     assert "python -m training.core" in child.stderr
+
+
+def test_a_run_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sft", "nowhere/run.json"]) == 2
+    assert capsys.readouterr().err == "There is no file nowhere/run.json.\n"
+
+
+def test_a_wrong_setting_is_told_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sft", str(make_run(tmp_path, "sft", {"lr": 7}))]) == 1
+    told = json.loads((tmp_path / "error.json").read_text(encoding="utf-8"))
+    assert capsys.readouterr().err == f"{told['code']}: {told['message']}\n{told['remedy']}\n"
 
 
 def test_an_earlier_outcome_in_the_folder_does_not_survive_a_new_start(
