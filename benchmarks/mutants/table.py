@@ -261,10 +261,10 @@ MUTATIONS = (
         (
             Edit("training/core/policy.py", "disable_dropout(model.eval())", "model.eval()"),
             Edit("training/core/rollout.py",
-                 "        new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)\n",
-                 "        actors.policy.train()\n"
-                 "        new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)\n"
-                 "        actors.policy.eval()\n"),
+                 "            new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)\n",
+                 "            actors.policy.train()\n"
+                 "            new, spread = answer_logprobs(actors.policy, rollout, part, mask.shape[1], with_entropy=True)\n"
+                 "            actors.policy.eval()\n"),
         ),
         f"{CORE}/test_ppo.py::test_dropout_of_the_folders_config_reaches_no_log_probability",
     ),
@@ -350,7 +350,7 @@ MUTATIONS = (
     _mutation(
         "every optimizer step made twice",
         "E9",
-        Edit("training/core/loop.py", "    optimizer.step()\n", "    optimizer.step()\n    optimizer.step()\n"),
+        Edit("training/core/loop.py", "        optimizer.step()\n", "        optimizer.step()\n" * 2),
         f"{CORE}/test_ppo_layout.py::test_optimizer_steps_are_epochs_times_minibatches",
     ),
     _mutation(

@@ -55,7 +55,9 @@ def test_pairs_of_one_policy_are_told_from_pairs_of_two() -> None:
         ),  # Of two nobody knows who wrote them.
         judged([1, 2], [1.0, 2.0]),  # As of rows made by hand.
     ]
-    ppo, sft, mixed = reward_report(valid, [])["by_source"]
+    by_source = reward_report(valid, [])["by_source"]
+    assert [one["pairs"] for one in by_source] == [1, 3, 4]
+    ppo, sft, mixed = by_source
     assert ppo == {"version": "ppo", "accuracy": 0.0, "accuracy_se": None, "pairs": 1}
     # Two draws, 1 of 1 and 1 of 2 pairs right, each 1/3 off two thirds of its pairs.
     assert sft == pytest.approx({"version": "sft", "accuracy": 2 / 3, "accuracy_se": 2 / 9, "pairs": 3})
