@@ -10,7 +10,7 @@ CPU seconds of this process are measured, arms in turn, so a busy machine change
 On the rows with the bar the same texts are also sampled in three layouts (slots, sharing of prompts): by seed they must be equal.
 
 Peers: `generate()` in batches of 24 rows sorted by prompt length, the same in order of arrival, and the manager of
-transformers' own continuous batching. First both write greedily, and the tokens are compared.
+transformers' own continuous batching, these two on the rows with the bar alone. First both write greedily, and the tokens are compared.
 
 The bar is a ratio of at least 2 to sorted `generate()`, same greedy tokens, same tokens by seed, for n = 6 and prompts of 100 tokens or more.
 """
@@ -228,6 +228,17 @@ def measure(run: Callable[[], Tokens], jobs: list[Job]) -> float:
     return sum(sum(job.limits) for job in jobs) / spent
 
 
+def _other_peers(model: Any, jobs: list[Job]) -> tuple[str, str]:
+    """Wanted tokens per CPU second of generate() in order of arrival, and of transformers' manager or why it failed."""
+    arrival = measure(lambda: with_generate(model, jobs, 1.0, by_length=False), jobs)
+    try:
+        # A copy: the manager changes the model's attention.
+        manager = f"{measure(lambda: with_manager(copy.deepcopy(model), jobs, 1.0), jobs):.0f}"
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
+        manager = type(error).__name__
+    return f"{arrival:.0f}", manager
+
+
 def compare(shape: str, case: Case, tokenizer: Any) -> bool:
     """Print one row of the table; whether it keeps its bar, where it has one."""
     model = build_model(shape)
@@ -240,20 +251,14 @@ def compare(shape: str, case: Case, tokenizer: Any) -> bool:
         jobs = build_jobs(case, seed)
         engine.append(measure(lambda jobs=jobs: with_engine(model, tokenizer, jobs, 1.0), jobs))  # type: ignore[misc]
         peer.append(measure(lambda jobs=jobs: with_generate(model, jobs, 1.0, by_length=True), jobs))  # type: ignore[misc]
-    first = build_jobs(case, case.seeds[0])
-    arrival = measure(lambda: with_generate(model, first, 1.0, by_length=False), first)
-    try:
-        # A copy: the manager changes the model's attention.
-        manager = f"{measure(lambda: with_manager(copy.deepcopy(model), first, 1.0), first):9.0f}"
-    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
-        manager = f"  {type(error).__name__}"
+    arrival, manager = _other_peers(model, build_jobs(case, case.seeds[0])) if case.barred() else ("", "")
     ratios = [a / b for a, b in zip(engine, peer, strict=True)]
     same, texts = same_by_seed(model, tokenizer, few) if case.barred() else (0, 0)
     good = not case.barred() or (min(ratios) >= BAR and equal == len(ours) and same == texts)
     by_seed = f"{same}/{texts}" if texts else ""
     print(
         f"{shape:6}{case.n:3}{case.shortest:5}-{case.longest:<4}{statistics.median(engine):9.0f}"
-        f"{statistics.median(peer):9.0f}{arrival:9.0f}{manager:>9}{statistics.median(ratios):8.2f}{min(ratios):7.2f}"
+        f"{statistics.median(peer):9.0f}{arrival:>9}{manager:>9}{statistics.median(ratios):8.2f}{min(ratios):7.2f}"
         f"{equal:5}/{len(ours):<4}{by_seed:>7} {','.join(map(str, case.seeds)):7}"
         f"{'' if not case.barred() else 'ok' if good else 'MISS'}",
         flush=True,
