@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from training.core.config import FIELDS
+from training.core.config import CONFIGS, FIELDS
+from training.core.glossary import TITLES
 from training.core.presets import OFFERED, SOURCED
 from training.recipe import Recipe
 
@@ -25,16 +26,7 @@ refuse `instructgpt-rl-start`: it mixes text in that a project does not have
 `IG` is InstructGPT (2203.02155, version 1). `N+` is "The N+ implementation details of RLHF with PPO" (2403.17031). `LHP` is the code of
 "Fine-tuning language models from human preferences" (openai/lm-human-preferences).
 """
-STAGES = {
-    "pretrain": "Pretraining",
-    "sft": "Supervised fine-tuning",
-    "reward": "Reward model",
-    "ppo": "PPO",
-    "rloo": "RLOO",
-    "dpo": "DPO",
-    "best_of_n": "Best-of-n",
-    "score": "Scoring answers",
-}
+STAGES = {kind: TITLES["bon" if kind == "best_of_n" else kind] for kind in CONFIGS}
 
 
 def page() -> str:

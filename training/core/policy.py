@@ -236,7 +236,7 @@ def publish(
     policy itself then lies beside it in policy_last/ (role `policy`). A run that a rule ended publishes the last good
     candidate and nothing else."""
     run, state = training.run, training.state
-    last = last | named(run, laws(state.numbers["curve"]))
+    last = last | named(run, laws(state.numbers.get("curve", [])))
     role = "ema" if training.cfg.ema_decay is not None else "policy"
     chosen, final = _candidate(training, role, prompts)
     also: dict[str, Any] = {}
@@ -270,10 +270,8 @@ def _measured(training: Training, chosen: str, prompts: Sequence[Prompt]) -> Num
 
 
 def _final_numbers(run: Run, row: Numbers) -> Numbers:
-    final = {"score": row["score"], "kl": row["kl"]} | (
-        {"judge": row["judge_score"]} if "judge_score" in row else {}
-    )
-    return named(run, {f"final_{name}": number for name, number in final.items()})
+    finals = {"score": "final_score", "kl": "final_kl", "judge_score": "final_judge"}
+    return named(run, {final: row[name] for name, final in finals.items() if name in row})
 
 
 def laws(curve: Sequence[Sequence[float | None]]) -> Numbers:

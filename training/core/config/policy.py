@@ -151,7 +151,6 @@ class PolicyConfig(StageConfig):
         high=1e3,
         source="2310.03716; ours: off",
     )
-
     judge_drop_limit: float | None = setting(
         None,
         "End the run when the mean of inputs.judge over five iterations falls below its best by this share of what it had"
