@@ -19,8 +19,8 @@ class User(AbstractUser):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     display_name = models.CharField(max_length=80, blank=True)
-    language = models.CharField(
-        max_length=10, default="en", choices=[("en", "English"), ("zh-Hans", "简体中文")]
+    language = models.CharField(  # empty until chosen: then the browser's
+        max_length=10, default="", blank=True, choices=[("en", "English"), ("zh-Hans", "简体中文")]
     )
     is_synthetic = models.BooleanField(default=False)
 
@@ -29,7 +29,7 @@ class User(AbstractUser):
 
     class Meta:
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(language__in=["en", "zh-Hans"]), name="user_language_known"),
+            models.CheckConstraint(condition=Q(language__in=["", "en", "zh-Hans"]), name="user_language_known"),
         ]
 
 

@@ -25,7 +25,7 @@ SEED = 17
 # Half precision halves what the repository has to carry.
 HALF = {"save_dtype": "bfloat16"}
 FIRST: JSON = {
-    **RECIPE, "demonstrations": 150, "prompts": 900, "k": 4, "eval_prompts": 40, "comparisons": 12, "seed": SEED,
+    **RECIPE, "demonstrations": 150, "prompts": 1000, "k": 4, "eval_prompts": 40, "comparisons": 12, "seed": SEED,
     "sft": RECIPE["sft"] | HALF, "reward": RECIPE["reward"] | HALF, "ppo": RECIPE["ppo"] | HALF,
 }  # fmt: skip
 SECOND: JSON = {
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             {"id": f"willowby-{n}", "prompt": text} for n, text in enumerate(make_prompts(PROMPTS, seed=SEED))
         ]
         admin.import_prompts(project, rows)
-        people = invite_all(admin, product.address, project, seed=SEED)
+        people = invite_all(admin, product.address, project, seed=SEED, heldout=("eli",))
         first = open_round(admin, project, FIRST)
         follow(admin, first, people, began=began)
         while work(people):

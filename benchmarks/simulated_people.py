@@ -44,14 +44,17 @@ class SimulatedPerson:
         return {"tiers": [[shown[place]["id"] for place in tier] for tier in tiers]}
 
 
-def invite_all(admin: Client, address: str, project: str, *, seed: int) -> list[SimulatedPerson]:
-    """Invite the simulated labelers, marked as such, and let each sign in by link."""
+def invite_all(
+    admin: Client, address: str, project: str, *, seed: int, heldout: tuple[str, ...] = ()
+) -> list[SimulatedPerson]:
+    """Invite the simulated labelers, marked as such, and let each sign in by link; those of `heldout` teach nothing."""
     people = []
-    for name in NAMES:
+    for name in NAMES + heldout:
         body = {
             "username": f"simulated-{name}",
             "display_name": f"{name.title()} (simulated)",
             "role": "labeler",
+            "pool": "heldout" if name in heldout else "train",
             "is_synthetic": True,
         }
         link = admin.post(f"projects/{project}/members/", body)["sign_in_link"]

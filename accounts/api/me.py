@@ -49,7 +49,7 @@ def me(user: User) -> dict[str, Any]:
                 "id": user.pk,
                 "username": user.username,
                 "display_name": user.display_name,
-                "language": user.language,
+                "language": user.language or None,
                 "is_synthetic": user.is_synthetic,
                 "may_create_projects": may_create_projects(user, memberships),
                 "memberships": memberships,

@@ -31,7 +31,9 @@ class MeOut(Out):
     id = serializers.UUIDField()
     username = serializers.CharField()
     display_name = serializers.CharField()
-    language = serializers.ChoiceField(choices=LANGUAGES)
+    language = serializers.ChoiceField(
+        choices=LANGUAGES, allow_null=True, help_text="null until chosen: pages then follow the browser."
+    )
     is_synthetic = serializers.BooleanField()
     may_create_projects = serializers.BooleanField()
     memberships = MyMembershipOut(many=True)

@@ -50,7 +50,6 @@ def create_user(
     *,
     username: str,
     display_name: str = "",
-    language: str = "en",
     is_synthetic: bool = False,
     is_staff: bool = False,
     actor: User | None = None,
@@ -62,7 +61,6 @@ def create_user(
     user = User(
         username=username,
         display_name=name_line(display_name, "display_name", 80) or username,
-        language=language,
         is_synthetic=is_synthetic,
         is_staff=is_staff,
     )

@@ -208,6 +208,7 @@ class ImportReportSerializer(Out):
 
 class LabelerQualitySerializer(Out):
     labeler = serializers.CharField(help_text="A name for admins, else a pseudonym.")
+    pseudonym = serializers.CharField(help_text="The labeler in exports and reports of this project.")
     is_you = serializers.BooleanField()
     is_synthetic = serializers.BooleanField()
     answers = serializers.IntegerField()

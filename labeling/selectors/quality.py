@@ -23,6 +23,7 @@ class LabelerQuality(TypedDict):
     """One labeler; by name for admins, else by pseudonym."""
 
     labeler: str
+    pseudonym: str
     is_you: bool
     is_synthetic: bool
     answers: int
@@ -67,6 +68,7 @@ def quality(project: Project, viewer: Viewer) -> Quality:
             labeler=people[one].display_name or people[one].username
             if role == Role.ADMIN or one == viewer.pk
             else pseudonym(project, one),
+            pseudonym=pseudonym(project, one),
             is_you=one == viewer.pk,
             is_synthetic=people[one].is_synthetic,
             answers=answers,

@@ -144,6 +144,7 @@ def test_it_records_who_invited_whom(client_of, eva, project, members):
 
 
 def test_a_person_changes_their_own_name_and_language(client_of, ana):
+    assert client_of(ana).get("/api/v1/me/").json()["language"] is None, "the browser's, until one is chosen"
     answer = client_of(ana).patch("/api/v1/me/", {"display_name": "安娜", "language": "zh-Hans"})
     assert (answer.json()["display_name"], answer.json()["language"]) == ("安娜", "zh-Hans")
     assert client_of(ana).patch("/api/v1/me/", {"language": "de"}).status_code == 400

@@ -26,9 +26,12 @@ def url(project):
     return f"/api/v1/projects/{project.pk}/quality/"
 
 
-def test_an_admin_sees_names_numbers_and_agreement(client_of, project, eva, done):
+def test_an_admin_sees_names_numbers_and_agreement(client_of, project, eva, ana, ben, done):
     found = client_of(eva).get(url(project)).json()
     rows = {row.pop("labeler"): row for row in found["by_labeler"]}
+    assert [rows[name].pop("pseudonym") for name in ("Ana", "Ben")] == [
+        pseudonym(project, one.pk) for one in (ana, ben)
+    ], "by which an admin finds the labelers of a report"
     nobody = {"is_you": False, "is_synthetic": False, "answers": 2, "median_seconds": 15.0}
     assert rows == {"Ana": nobody | {"skips": 1}, "Ben": nobody | {"skips": 0}}
     agreement = found["agreement"]

@@ -8,7 +8,6 @@ export type Me = Schemas["MeOut"];
 export type Membership = Me["memberships"][number];
 export type Role = Membership["role"];
 export type Pool = Membership["pool"];
-export type Language = Me["language"];
 export type ApiToken = Schemas["TokenOut"];
 export type Scope = ApiToken["scopes"][number];
 

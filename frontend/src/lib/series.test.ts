@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { groupsOf, mergeRows, seriesOf, smooth, toCsv, type Row } from "@/lib/series";
+import { byDistance, groupsOf, mergeRows, seriesOf, smooth, toCsv, type Row } from "@/lib/series";
 
 const rows: Row[] = [
   { step: 1, values: { "ppo/kl": 0, "ppo/score": null } },
@@ -22,6 +22,17 @@ test("smoothing starts at the first value and keeps a constant", () => {
   expect(smooth([3, 3, 3], 0.9).map((value) => value.toFixed(6))).toEqual(["3.000000", "3.000000", "3.000000"]);
   expect(smooth([1, 5], 0)).toEqual([1, 5]);
   expect(smooth([0, 10], 0.5)[1]).toBeCloseTo(6.667, 3);
+});
+
+test("scores by distance are ordered by it, and a judge's line is there where there was a judge", () => {
+  const walk = [[4, 2, null], [1, 1, 0.5], [-0.01, 0, 0.25]].map(([kl, score, judge_score], step) => ({
+    step,
+    values: { "ppo/kl": kl ?? null, "ppo/score": score ?? null, "ppo/judge_score": judge_score ?? null },
+  }));
+  const judged = [{ name: "score", values: [0, 1, 2] }, { name: "judge_score", values: [0.25, 0.5, null] }];
+  expect(byDistance(walk, "ppo")).toEqual({ x: [0, 1, 2], lines: judged });
+  expect(byDistance(rows, "ppo")).toEqual({ x: [0, 1], lines: [] });
+  expect(byDistance(walk, "rloo")).toEqual({ x: [], lines: [] });
 });
 
 test("numbers are grouped by what stands before the slash", () => {

@@ -33,6 +33,18 @@ export function seriesOf(rows: Row[], name: string): Series {
   return { x, y };
 }
 
+/** Scores by distance from the reference, ascending; distance is the square root of kl (2210.10760, figure 1). */
+export function byDistance(rows: Row[], group: string): { x: number[]; lines: { name: string; values: (number | null)[] }[] } {
+  const points = rows
+    .flatMap(({ values }) => {
+      const kl = values[`${group}/kl`];
+      return typeof kl === "number" ? [{ d: Math.sqrt(Math.max(kl, 0)), values }] : [];
+    })
+    .sort((a, b) => a.d - b.d);
+  const lines = ["score", "judge_score"].map((name) => ({ name, values: points.map(({ values }) => values[`${group}/${name}`] ?? null) }));
+  return { x: points.map(({ d }) => d), lines: lines.filter(({ values }) => values.some((value) => value !== null)) };
+}
+
 /** Exponential moving average, corrected for its start. `weight` 0: as it is; near 1: very smooth. */
 export function smooth(values: number[], weight: number): number[] {
   let average = 0;

@@ -3,19 +3,19 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "@/api/client";
 import { queryClient, useMe } from "@/api/session";
-import type { Language, Me } from "@/api/types";
+import type { Me } from "@/api/types";
 import { ErrorPanel } from "@/components/error-panel";
 import { notify } from "@/components/notify";
 import { Page } from "@/components/page";
 import { QueryState } from "@/components/query-state";
-import { LANGUAGES, setLanguage } from "@/lib/i18n";
+import { LANGUAGES, setLanguage, type LanguageCode } from "@/lib/i18n";
 import { useTexts } from "./texts";
 import { Tokens } from "./tokens";
 
 function useSaveMe() {
   const { t } = useTexts();
   return useMutation({
-    mutationFn: (change: { display_name?: string; language?: Language }) => body(api.PATCH("/api/v1/me/", { body: change })),
+    mutationFn: (change: { display_name?: string; language?: LanguageCode }) => body(api.PATCH("/api/v1/me/", { body: change })),
     onSuccess: (me) => {
       queryClient.setQueryData(["me"], me);
       notify(t("settings.saved"), { id: "settings" });
@@ -62,8 +62,8 @@ function Display() {
             value={language}
             data={Object.entries(LANGUAGES).map(([value, label]) => ({ value, label }))}
             onChange={(value) => {
-              setLanguage(value as Language);
-              save.mutate({ language: value as Language });
+              setLanguage(value as LanguageCode);
+              save.mutate({ language: value as LanguageCode });
             }}
           />
         </label>

@@ -8,7 +8,7 @@ import { Curve } from "@/components/curve";
 import { Facts } from "@/components/facts";
 import { QueryState } from "@/components/query-state";
 import { decimal, percent, whole } from "@/lib/format";
-import { reportOf, type Measured, type Report } from "./reward-report";
+import { reportOf, type Group, type Measured, type Report } from "./reward-report";
 import { useTexts } from "./texts";
 
 interface Line extends Omit<Measured, "error"> {
@@ -63,8 +63,20 @@ function Sources({ rows }: { rows: Report["sources"] }) {
   );
 }
 
-function Whom({ own, others }: Pick<Report, "own" | "others">) {
+/** Labelers by name where the viewer is told names (admins), else as the report has them. */
+function Labelers({ rows }: { rows: Group[] }) {
   const { t } = useTexts();
+  const project = useProjectId();
+  const quality = useQuery({
+    queryKey: ["quality", project],
+    queryFn: () => body(api.GET("/api/v1/projects/{project_id}/quality/", { params: { path: { project_id: project } } })),
+  });
+  const nameOf = (pseudonym: string) => quality.data?.by_labeler.find((one) => one.pseudonym === pseudonym)?.labeler ?? pseudonym;
+  return <Accuracies by={t("report.by.labeler")} rows={rows.map((row) => ({ ...row, key: row.name, name: nameOf(row.name) }))} />;
+}
+
+function Whom({ own, others }: Pick<Report, "own" | "others">) {
+  const { t, language } = useTexts();
   const project = useProjectId();
   const isAdmin = useRole() === "admin";
   const rows = [
@@ -75,7 +87,7 @@ function Whom({ own, others }: Pick<Report, "own" | "others">) {
     <div>
       <Accuracies by={t("report.whom")} rows={rows} />
       <Text size="sm" c="dimmed" maw={640}>
-        {t(others ? "report.whom.help" : "report.whom.none")} {others || !isAdmin ? null : <Link to={`/p/${project}/members`}>{t("report.whom.members")}</Link>}
+        {t(others ? "report.whom.help" : "report.whom.none")}{language === "en" ? " " : null}{others || !isAdmin ? null : <Link to={`/p/${project}/members`}>{t("report.whom.members")}</Link>}
       </Text>
     </div>
   );
@@ -99,7 +111,9 @@ function Shown({ report }: { report: Report }) {
       </div>
       <Whom own={report.own} others={report.others} />
       {report.sources.length > 0 ? <Sources rows={report.sources} /> : null}
-      {report.groups.map(({ by, rows }) => <Accuracies key={by} by={t(`report.by.${by}`)} rows={rows.map((row) => ({ ...row, key: row.name }))} />)}
+      {report.groups.map(({ by, rows }) =>
+        by === "labeler" ? <Labelers key={by} rows={rows} /> : <Accuracies key={by} by={t(`report.by.${by}`)} rows={rows.map((row) => ({ ...row, key: row.name }))} />,
+      )}
     </Stack>
   );
 }

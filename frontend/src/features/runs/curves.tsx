@@ -1,9 +1,10 @@
 import { Button, Group, Switch, Text, Title } from "@mantine/core";
 import { useState } from "react";
-import type { Metrics, Run } from "@/api/training-types";
+import type { MetricRow, Metrics, Run } from "@/api/training-types";
+import { Curve } from "@/components/curve";
 import { Icon } from "@/components/icons";
 import { MetricCurve } from "@/components/metric-curve";
-import { groupsOf, KEY_METRICS, toCsv } from "@/lib/series";
+import { byDistance, groupsOf, KEY_METRICS, toCsv } from "@/lib/series";
 import { useTexts } from "./texts";
 
 const SMOOTH = 0.8;
@@ -20,6 +21,20 @@ function download(name: string, text: string): void {
 }
 
 const inOrder = (groups: Map<string, string[]>) => [...groups.keys()].sort((a, b) => (GROUPS.indexOf(a) + 99) % 99 - ((GROUPS.indexOf(b) + 99) % 99));
+
+/** Whether more distance still buys more score; a judge that turns down where the score rises says that the reward is gamed. */
+function ByDistance({ rows, group }: { rows: MetricRow[]; group: string }) {
+  const { t } = useTexts();
+  const { x, lines } = byDistance(rows, group);
+  if (x.length < 2 || lines.length === 0) return null;
+  return (
+    <section className="curve-section panel">
+      <Title order={3}>{t("curves.distance")}</Title>
+      <Text c="dimmed" size="sm" mb="sm" maw={640}>{t(lines.length > 1 ? "curves.distance.judged" : "curves.distance.help")}</Text>
+      <Curve title={t("curves.distance.title")} x={x} xName={t("curves.distance.x")} lines={lines} height={240} />
+    </section>
+  );
+}
 
 /** Key numbers first, then every other one of each namespace. */
 export function Curves({ run, metrics }: { run: Run; metrics: Metrics }) {
@@ -43,6 +58,7 @@ export function Curves({ run, metrics }: { run: Run; metrics: Metrics }) {
           <div className="curve-grid">{first.map(curve)}</div>
         </section>
       ) : null}
+      <ByDistance rows={rows} group={run.kind} />
       {inOrder(groups).map((group) => {
         const rest = (groups.get(group) ?? []).filter((name) => !first.includes(name));
         return rest.length === 0 ? null : (
