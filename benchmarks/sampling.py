@@ -5,7 +5,8 @@
 All get the same requests: n candidates for each prompt, prompts of ragged length (log-uniform), each completion with its
 own length limit (exponential, mean about 50 tokens), EOS ignored, float32, random weights of about 14 million. Only
 wanted tokens count: what `generate()` writes in a row after that row's limit, while longer rows of its batch go on, does not.
-CPU seconds of this process are measured, arms in turn, so a busy machine changes the ratios little.
+CPU seconds of a process are measured, arms in turn, so a busy machine changes the ratios little. Where there are two cores,
+one takes the rows of GPT-2 and the other those of Llama.
 
 On the rows with the bar the same texts are also sampled in three layouts (slots, sharing of prompts): by seed they must be equal.
 
@@ -24,12 +25,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
@@ -44,6 +43,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from benchmarks import lanes
 from inference.engine.config import SamplingParams
 from inference.engine.engine import TorchEngine
 from inference.engine.models import load_tokenizer, random_policy
@@ -276,7 +276,7 @@ def processor() -> str:
 
 
 def main() -> int:
-    """Print the table; 1 where a row misses its bar."""
+    """Print the table; how many rows miss the bar."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -284,14 +284,11 @@ def main() -> int:
         "--quick", action="store_true", help="fewer prompts, one seed, the row with the bar alone"
     )
     parser.add_argument("--shape", choices=["gpt2", "llama"], help="only this shape")
+    parser.add_argument("--lane", type=int, metavar="CORE", help="stay on this core and print rows alone")
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    quiet: Any = logging
-    quiet.set_verbosity_error()
-    quiet.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        random_policy(folder)
-        tokenizer = load_tokenizer(folder)
+    if given.lane is not None:
+        lanes.stay_on(given.lane)
+        return _print_rows(given.shape, QUICK if given.quick else CASES)
     began = time.monotonic()
     print(
         f"torch {torch.__version__}, transformers {transformers.__version__}, {processor()}, 1 thread, float32"
@@ -301,16 +298,27 @@ def main() -> int:
     )
     print(
         f"{'shape':6}{'n':>3}{'prompt':>9} {'engine':>9}{'sorted':>9}{'arrival':>9}{'manager':>9}{'ratio':>8}{'least':>7}"
-        f"{'greedy':>8}{'by seed':>9}  seeds  bar {BAR:g}"
+        f"{'greedy':>8}{'by seed':>9}  seeds  bar {BAR:g}",
+        flush=True,
     )
-    good = [
-        compare(shape, case, tokenizer)
-        for case in (QUICK if given.quick else CASES)
-        for shape in ([given.shape] if given.shape else ["gpt2", "llama"])
-    ]
+    how = ["--quick"] if given.quick else []
+    shapes = [given.shape] if given.shape else ["gpt2", "llama"]
+    missed = lanes.run_sections("benchmarks.sampling", [["--shape", shape, *how] for shape in shapes])
     print("sorted, arrival: peer generate() in that order; manager: peer continuous batching of transformers")
     print(f"not verified on a GPU; {time.monotonic() - began:.0f} s")
-    return 0 if all(good) else 1
+    return missed
+
+
+def _print_rows(shape: str, cases: Sequence[Case]) -> int:
+    """The rows of a shape; how many miss the bar."""
+    torch.set_num_threads(1)
+    quiet: Any = logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as folder:
+        random_policy(folder)
+        tokenizer = load_tokenizer(folder)
+    return sum(not compare(shape, case, tokenizer) for case in cases)
 
 
 if __name__ == "__main__":

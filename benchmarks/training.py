@@ -4,6 +4,7 @@
 
 The peers run as child processes with interpreters of their own; both sides take turns, one thread each, float32. Ratios are
 of CPU seconds, so that a busy machine changes them little; those of wall time stand beside and count on an idle machine.
+Two sections run at once where there are two cores (lanes.py), and each prints its rows when it ends.
 docs/develop/benchmarks.md says what each row means. The exit status is the number of bars that were missed.
 """
 
@@ -24,7 +25,7 @@ from typing import NamedTuple
 import torch
 from transformers.utils import logging
 
-from benchmarks import gpu
+from benchmarks import gpu, lanes
 from benchmarks.peers import ppo, reward, sft
 from benchmarks.peers.call import PeerFailed
 from benchmarks.peers.environments import RELEASES, python_of
@@ -34,7 +35,7 @@ Rows = Iterator[Row]
 
 
 class Size(NamedTuple):
-    """How much of everything: the full table in about half an idle hour, the quick one in a few minutes."""
+    """How much of everything: the full table in about half an hour on two cores, the quick one in a few minutes."""
 
     dialogues: int
     repeats: int
@@ -58,13 +59,15 @@ QUICK = Size(
 )  # fmt: skip
 
 SECTIONS: dict[str, Callable[[Size, int], Rows]] = {
-    "sft": lambda size, seed: sft.rows(size.dialogues, size.repeats, seed),
+    "sft": lambda size, seed: sft.rows(size.dialogues, seed),
     "reward": lambda size, seed: reward.pass_rows(size.rankings, 1, seed),
     "race": lambda size, seed: reward.race_rows(size.race, seed),
     "optimum": lambda size, seed: ppo.optimum_rows(seed, size.optimum),
     "ppo": lambda size, seed: ppo.cost_rows(size.work, size.repeats),
     "gpu": lambda size, seed: gpu.rows(),
 }
+
+LONGEST_FIRST = ("race", "optimum", "ppo", "sft", "reward", "gpu")
 
 
 def conditions(seed: int) -> dict[str, object]:
@@ -96,6 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), metavar="SECTION")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of the table")
+    parser.add_argument("--lane", type=int, metavar="CORE", help="stay on this core and print rows alone")
     options = parser.parse_args(arguments)
     if missing := [one for one in RELEASES if not python_of(one).exists()]:
         sys.exit(f"TRL {' and '.join(missing)} is not there. Make it by `make bench-peers`.")
@@ -103,21 +107,31 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(1)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers has no types here
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    began, size = time.monotonic(), QUICK if options.quick else FULL
-    about = conditions(options.seed)
+    if options.lane is not None:
+        lanes.stay_on(options.lane)
+        return sum(_print_rows(name, options) for name in options.only)
+    began, about = time.monotonic(), conditions(options.seed)
     print(json.dumps(about) if options.json else "  ".join(f"{k} {v}" for k, v in about.items()))
     if not options.json:
-        print(HEADER)
-    missed = 0
-    for name in options.only:
-        for row in _rows(name, size, options.seed):
-            missed += row.holds is False
-            print(
-                json.dumps(asdict(row) | {"section": name, "verdict": row.verdict}) if options.json else row,
-                flush=True,
-            )
+        print(HEADER, flush=True)
+    how = [*(["--quick"] if options.quick else []), *(["--json"] if options.json else [])]
+    # The longest first, so that none is left to run alone at the end.
+    names = sorted(options.only, key=LONGEST_FIRST.index)
+    missed = lanes.run_sections(
+        "benchmarks.training", [["--only", name, "--seed", str(options.seed), *how] for name in names]
+    )
     if not options.json:
         print(f"{(time.monotonic() - began) / 60:.1f} minutes; {missed} of the bars missed")
+    return missed
+
+
+def _print_rows(name: str, options: argparse.Namespace) -> int:
+    """The rows of a section; how many missed their bar."""
+    missed = 0
+    for row in _rows(name, QUICK if options.quick else FULL, options.seed):
+        missed += row.holds is False
+        as_json = json.dumps(asdict(row) | {"section": name, "verdict": row.verdict})
+        print(as_json if options.json else row, flush=True)
     return missed
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.peers.call import call, optimizer_of
-from benchmarks.peers.rows import Row, Spent, middle
+from benchmarks.peers.rows import Row, Spent
 from benchmarks.training_sft import LAYOUTS, build_model, demonstrations, ours_sft
 from benchmarks.training_sft import Row as Dialogue
 from inference.engine.models import load_policy
@@ -24,22 +24,19 @@ BATCH, LR, BAR = 16, 1e-3, 2.0
 PEER_LAYOUTS = ("padded", "padded, sorted", "padding-free")
 
 
-def rows(count: int, repeats: int, seed: int) -> Iterator[Row]:
+def rows(count: int, seed: int) -> Iterator[Row]:
     """Both sides see the same dialogues, make as many steps of 16, and start from the same folder."""
     dialogues = demonstrations(count, seed=seed)
     tokens = sum(len(one.completion) for one in dialogues)
     with tempfile.TemporaryDirectory() as name:
         folder = build_model(Path(name))
-        mine: dict[str, list[Spent]] = {layout: [] for layout in LAYOUTS}
-        theirs: dict[str, list[Spent]] = {layout: [] for layout in PEER_LAYOUTS}
-        for _ in range(repeats):
-            for layout, how in LAYOUTS.items():
-                one = ours_sft(dialogues, folder, lr=LR, batch_size=BATCH, seed=seed, **how)
-                mine[layout].append(Spent(one.cpu_s, one.wall_s))
-            for layout in PEER_LAYOUTS:
-                found = _peer(dialogues, folder, layout, seed)
-                theirs[layout].append(Spent(found["cpu_s"], found["wall_s"]))
-        ours, peer = ({k: middle(v) for k, v in side.items()} for side in (mine, theirs))
+        ours, peer = {}, {}
+        for layout, how in LAYOUTS.items():
+            one = ours_sft(dialogues, folder, lr=LR, batch_size=BATCH, seed=seed, **how)
+            ours[layout] = Spent(one.cpu_s, one.wall_s)
+        for layout in PEER_LAYOUTS:
+            found = _peer(dialogues, folder, layout, seed)
+            peer[layout] = Spent(found["cpu_s"], found["wall_s"])
         yield from _speed(ours, peer, tokens)
         yield _same_loss(dialogues, folder, seed)
 
