@@ -72,9 +72,8 @@ class Race:
 def race_rows(race: Race, seed: int) -> Iterator[Row]:
     """DESIGN's row (b), seed by seed, then the median of their ratios; a seed that falls short of the accuracy counts 0."""
     ratios, walls = [], []
-    rates: Rates = race.rates, race.rates
     for one in range(seed, seed + race.seeds):
-        row, rates = _race(race, one, rates)
+        row = _race(race, one)
         yield row
         ratios.append(row.ratio or 0.0)
         walls.append(row.wall or 0.0)
@@ -82,26 +81,20 @@ def race_rows(race: Race, seed: int) -> Iterator[Row]:
     yield Row(
         what="reward, time to TRL's accuracy - 0.5 points, K=9", ratio=middle_ratio, wall=median(walls),
         bar=f">= {BAR_TO_ACCURACY:g}x", holds=middle_ratio >= BAR_TO_ACCURACY,
-        note=f"median of {race.seeds} seeds, {36 * race.held_out:,} held-out pairs; each with the better of {len(race.rates)} rates on the first",
+        note=f"median of {race.seeds} seeds, {36 * race.held_out:,} held-out pairs, {len(race.rates)} learning rates each",
     )  # fmt: skip
 
 
-Rates = tuple[Sequence[float], Sequence[float]]  # learning rates to try: the peer's and ours
-
-
-def _race(race: Race, seed: int, rates: Rates) -> tuple[Row, Rates]:
-    """The row of a seed, and the rate with which each side did best, which the next seeds keep."""
+def _race(race: Race, seed: int) -> Row:
     make = partial(plackett_luce, prompt=64, answer=64, k=9, tokens=race.tokens)
     train, held = make(race.rankings, seed=2 * seed + 1), make(race.held_out, seed=2 * seed + 1_000_000)
-    theirs = max((_peer_run(race, rate, train, held, seed) for rate in rates[0]), key=_accuracy)
-    mine = max((_our_run(race, rate, train, held, seed) for rate in rates[1]), key=_accuracy)
+    theirs = max((_peer_run(race, rate, train, held, seed) for rate in race.rates), key=_accuracy)
+    mine = max((_our_run(race, rate, train, held, seed) for rate in race.rates), key=_accuracy)
     row = time_row(
         f"  seed {seed}", mine[1], theirs[1], "CPU s",
         note=f"Bayes {bayes_accuracy(held):.4f}; TRL {theirs[0]:.4f} at {theirs[2]:g}; ours {mine[0]:.4f} at {mine[2]:g}",
     )  # fmt: skip
-    if mine[0] < theirs[0] - SLACK:
-        row = replace(row, ratio=0.0, wall=0.0)
-    return row, ((theirs[2],), (mine[2],))
+    return row if mine[0] >= theirs[0] - SLACK else replace(row, ratio=0.0, wall=0.0)
 
 
 Ran = tuple[float, Spent, float]  # held-out accuracy, time, learning rate

@@ -179,12 +179,10 @@ def micro_batches(
 
 def pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids and mask, (B, T) each, padded on the right. The mask comes from lengths; the padding id is never looked at."""
-    width = max(map(len, rows))
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for b, row in enumerate(rows):
-        ids[b, : len(row)] = torch.tensor(row, dtype=torch.long)
-        mask[b, : len(row)] = 1
+    lengths = [len(row) for row in rows]
+    width = max(lengths)
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long)
+    mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
     return ids.to(device), mask.to(device)
 
 

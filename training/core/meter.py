@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -106,6 +107,16 @@ class Meter:
 
 def multiplied_weights(model: nn.Module) -> list[nn.Parameter]:
     """The weights that a token is multiplied by: all but embeddings, which are looked up, unless one is the head too."""
+    if model not in _multiplied:
+        _multiplied[model] = _multiplied_weights(model)
+    return _multiplied[model]
+
+
+# Looked up once: a step of a small model takes little longer than to walk over its modules.
+_multiplied: WeakKeyDictionary[nn.Module, list[nn.Parameter]] = WeakKeyDictionary()
+
+
+def _multiplied_weights(model: nn.Module) -> list[nn.Parameter]:
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     heads = {id(p) for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
     return [p for p in model.parameters() if id(p) not in embeddings or id(p) in heads]

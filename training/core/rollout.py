@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,7 @@ def sample(
     mine = world.share(requests, lambda one: one.n)
     with torch.no_grad():
         drawn = generate(policy, tokenizer, mine)
-    own = {one.key: list(map(asdict, samples)) for one, samples in zip(mine, drawn, strict=True)}
+    own = {one.key: list(map(_flat, samples)) for one, samples in zip(mine, drawn, strict=True)}
     left = {key: iter(samples) for of_rank in world.gather(own) for key, samples in of_rank.items()}
     samples = [Sample(**next(left[prompt.id])) for prompt in prompts]
     return Rollout(
@@ -121,6 +121,11 @@ def sample(
         finished=[s.finish_reason == "stop" for s in samples],
         texts=[s.text for s in samples],
     )
+
+
+def _flat(sample: Sample) -> dict[str, Any]:
+    """`asdict` without its copy of each token."""
+    return {field.name: getattr(sample, field.name) for field in fields(sample)}
 
 
 def answer_mask(rollout: Rollout, device: torch.device) -> Tensor:

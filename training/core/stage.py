@@ -40,7 +40,8 @@ __all__ = ["SAMPLED_PROMPTS", "SampleBook", "check_same_tokenizer", "checkpoint_
            "token_logprobs_of", "vocabulary_of"]  # fmt: skip
 
 SAMPLED_PROMPTS = 4
-SLOTS = 32
+FEWEST_SLOTS, MOST_SLOTS, SLOT_TOKENS = 32, 256, 4096
+"""Rows that the engine decodes at once: more where they are short, for a step costs nearly the same."""
 DIALOGUES: tuple[list[Message], ...] = tuple(
     [{"role": role, "content": "Hello there."} for role in roles]
     for roles in (["user"], ["user", "assistant", "user"], ["system", "user"])
@@ -154,7 +155,7 @@ def generate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[SampleRequest]
 ) -> list[list[Sample]]:
     """Samples from the engine of this rank. RunError `nan_loss` where the weights have become NaN, `out_of_memory` where a row finds no room."""
-    engine, began = TorchEngine(model, tokenizer, slots=SLOTS), time.perf_counter()
+    engine, began = TorchEngine(model, tokenizer, slots=_slots(requests)), time.perf_counter()
     try:
         samples = engine.generate(requests)
     except EngineError as wrong:
@@ -176,6 +177,11 @@ def generate(
     ]
     meter.decoded(model, engine.stats().steps, answers, time.perf_counter() - began)
     return samples
+
+
+def _slots(requests: Sequence[SampleRequest]) -> int:
+    longest = max((len(one.prompt_ids) + one.params.max_tokens for one in requests), default=SLOT_TOKENS)
+    return max(FEWEST_SLOTS, min(MOST_SLOTS, SLOT_TOKENS // longest))
 
 
 class SampleBook:
