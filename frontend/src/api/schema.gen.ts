@@ -1281,6 +1281,8 @@ export interface components {
         LabelerQuality: {
             /** @description A name for admins, else a pseudonym. */
             labeler: string;
+            /** @description The labeler in exports and reports of this project. */
+            pseudonym: string;
             is_you: boolean;
             is_synthetic: boolean;
             answers: number;
@@ -1313,7 +1315,13 @@ export interface components {
             id: string;
             username: string;
             display_name: string;
-            language: components["schemas"]["LanguageEnum"];
+            /**
+             * @description null until chosen: pages then follow the browser.
+             *
+             *     * `en` - en
+             *     * `zh-Hans` - zh-Hans
+             */
+            language: components["schemas"]["LanguageEnum"] | components["schemas"]["NullEnum"];
             is_synthetic: boolean;
             may_create_projects: boolean;
             memberships: components["schemas"]["MyMembershipOut"][];
@@ -1423,6 +1431,7 @@ export interface components {
             /** @default  */
             note: string;
         };
+        NullEnum: null;
         PaginatedEventOutList: {
             /**
              * Format: uri
