@@ -135,7 +135,7 @@ MUTATIONS = (
     # --- E3, layouts ---
     _mutation(
         "mask of padding made from the id of EOS", "E3",
-        Edit("training/core/loop.py", "mask[b, : len(row)] = 1", "mask[b, : len(row)] = (ids[b, : len(row)] != 4).long()"),
+        Edit("training/core/loop.py", "torch.tensor(lengths)[:, None]).long()", "torch.tensor(lengths)[:, None]).long() * (ids != 4)"),
         f"{CORE}/test_ppo_layout.py::test_log_probabilities_and_values_are_those_of_a_plain_forward_pass",
     ),
     _mutation(

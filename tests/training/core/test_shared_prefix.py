@@ -296,7 +296,8 @@ def test_bfloat16_shares_within_its_own_tolerance(shape: str) -> None:
     cfg = RewardConfig(autocast_bf16=True)
     found = choose_way(scalar(shape), ragged(6), cfg, CONTEXT, held=None)
     assert found.used, found.reason
-    assert (found.score_error or 0) > 1e-6  # it really is bfloat16
+    # It really is bfloat16. Where a CPU has no such products, both ways may round scores alike, but never all gradients.
+    assert (found.gradient_error or 0) > 1e-4
 
 
 @pytest.mark.parametrize("shared", [False, True])
