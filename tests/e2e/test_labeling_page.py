@@ -260,7 +260,9 @@ def test_a_used_link_says_so_and_how_to_get_another(window: Visitors, ana: User)
             visit.page.wait_for_url(f"{visit.address}/")
 
 
-def test_a_phone_whose_language_is_chinese_ranks_by_touch(window: Visitors, ana: User, project: Project) -> None:
+def test_a_phone_whose_language_is_chinese_ranks_by_touch(
+    window: Visitors, ana: User, project: Project
+) -> None:
     PromptFactory(project=project)
     ranking_batch(project, texts=TEXTS[:2])
     visit = window.visit(language="zh-CN", width=390, height=844)

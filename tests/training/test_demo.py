@@ -1,6 +1,7 @@
 """The demo projects, and the archive that they come from."""
 
 import gzip
+import re
 from collections import Counter
 
 import orjson
@@ -13,7 +14,7 @@ from labeling.services.batches import open_demonstration_batch
 from labeling.simulated import simulate_batch, simulated_labelers
 from tests.labeling.factories import PromptFactory, RankingFactory, ranking_batch
 from training.demo.archive import ROWS, missing_weights, read_archive, write_archive
-from training.demo.make import make_demo
+from training.demo.make import ARCHIVE, make_demo
 from training.demo.real_rankings import make_real_rankings
 from training.models import Round, Run, RunKind
 from training.states import RoundState
@@ -85,6 +86,11 @@ def test_written_again_it_is_the_same_but_for_numbers_of_the_database(tmp_path):
         return sorted(lines)
 
     assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_what_ships_names_no_path_of_the_machine_that_made_it():
+    with gzip.open(ARCHIVE / ROWS, "rb") as file:
+        assert not re.search(rb"/[\w./-]*/runs/[0-9a-f]{8}-", file.read())
 
 
 def test_a_second_time_changes_nothing(tmp_path):

@@ -96,7 +96,10 @@ def _files(project: Project) -> Iterator[tuple[str, str]]:
     for run in Run.objects.filter(project=project).order_by("pk"):
         root = run_folder(run.pk)
         for path in sorted(path for name in SMALL_FILES for path in root.glob(f"attempt-*/{name}")):
-            yield f"runs/{run.pk}/{path.parent.name}/{path.name}", path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8").replace(
+                f"{root.parent}/", "runs/"
+            )  # no path of this machine
+            yield f"runs/{run.pk}/{path.parent.name}/{path.name}", text
 
 
 def _make_writable(target: Path) -> None:
