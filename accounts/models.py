@@ -29,7 +29,9 @@ class User(AbstractUser):
 
     class Meta:
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(language__in=["", "en", "zh-Hans"]), name="user_language_known"),
+            models.CheckConstraint(
+                condition=Q(language__in=["", "en", "zh-Hans"]), name="user_language_known"
+            ),
         ]
 
 
