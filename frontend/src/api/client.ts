@@ -31,7 +31,6 @@ const guard: Middleware = {
     return request;
   },
   async onResponse({ response }) {
-    learnServerClock(response.headers.get("Date"));
     if (response.ok) return;
     if (response.status === 401) onSignedOut();
     throw await errorOf(response);
@@ -41,7 +40,14 @@ const guard: Middleware = {
   },
 };
 
-export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin", fetch: (request) => fetch(request) });
+async function timedFetch(request: Request): Promise<Response> {
+  const sent = Date.now();
+  const response = await fetch(request);
+  learnServerClock(response.headers.get("Date"), sent);
+  return response;
+}
+
+export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin", fetch: timedFetch });
 api.use(guard);
 
 /** The body of a successful answer. */

@@ -2,11 +2,17 @@
 
 let offsetMs = 0;
 
-/** Learn the server's clock from the Date header of its answers: drafts of two machines are compared by it. */
-export function learnServerClock(dateHeader: string | null, now = Date.now()): void {
+/**
+ * Learn the server's clock from the Date header of its answers: drafts of two machines are compared by it.
+ *
+ * The header names the second in which the answer was written, which was some time between `sent` and `received`. The
+ * offset moves only as far as that forces it: an answer that took long says little and changes nothing.
+ */
+export function learnServerClock(dateHeader: string | null, sent: number, received = Date.now()): void {
   const at = dateHeader ? Date.parse(dateHeader) : Number.NaN;
-  // The header has whole seconds; a smaller difference says nothing.
-  if (!Number.isNaN(at)) offsetMs = Math.abs(at - now) < 2000 ? 0 : at - now;
+  if (Number.isNaN(at)) return;
+  const [least, most] = [at - received, at + 1000 - sent];
+  offsetMs = Math.min(Math.max(offsetMs, least), most);
 }
 
 export function serverNow(): number {
