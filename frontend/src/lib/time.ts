@@ -2,16 +2,19 @@
 
 let offsetMs = 0;
 
+// A server renews the header about once a second, later when it is busy, and leaves out what is below a second.
+const HEADER_LAGS_MS = 5000;
+
 /**
  * Learn the server's clock from the Date header of its answers: drafts of two machines are compared by it.
  *
- * The header names the second in which the answer was written, which was some time between `sent` and `received`. The
- * offset moves only as far as that forces it: an answer that took long says little and changes nothing.
+ * The answer was written some time between `sent` and `received`, and its header names that time or one a little
+ * earlier. The offset moves only as far as that forces it: clocks that agree are left alone however slow the answer.
  */
 export function learnServerClock(dateHeader: string | null, sent: number, received = Date.now()): void {
   const at = dateHeader ? Date.parse(dateHeader) : Number.NaN;
   if (Number.isNaN(at)) return;
-  const [least, most] = [at - received, at + 1000 - sent];
+  const [least, most] = [at - received, at + HEADER_LAGS_MS - sent];
   offsetMs = Math.min(Math.max(offsetMs, least), most);
 }
 
