@@ -20,8 +20,9 @@ names papers by their arXiv number and section, with their value where our defau
 and why.
 
 The launch form shows the same for the stages that a round trains, and offers the presets {" and ".join(f"`{name}`" for name in OFFERED)}. Rounds
-refuse `instructgpt-rl-start`: it mixes text in that a project does not have
-([ADR 0017](../decisions/0017-text-has-its-share-of-the-learned-tokens.md)). It is for `python -m training.core`.
+refuse `instructgpt-rl-start` and `instructgpt-ptx`: they mix text in that a project does not have
+([ADR 0017](../decisions/0017-text-has-its-share-of-the-learned-tokens.md)). They are for `python -m training.core`, and are as
+`instructgpt` where nothing is shown of them.
 
 `IG` is InstructGPT (2203.02155, version 1). `N+` is "The N+ implementation details of RLHF with PPO" (2403.17031). `LHP` is the code of
 "Fine-tuning language models from human preferences" (openai/lm-human-preferences).
@@ -34,8 +35,16 @@ def page() -> str:
     parts = [INTRODUCTION, "\n## A round\n\n", _fields(Recipe.describe())]
     for kind, title in STAGES.items():
         parts += [f"\n## {title} (`{kind}`)\n\n", _fields(FIELDS[kind])]
-        parts += [_preset(name, kinds[kind]) for name, kinds in SOURCED.items() if kind in kinds]
+        parts += [_preset(name, presets[kind]) for name, presets in SOURCED.items() if _is_news(name, kind)]
     return "".join(parts)
+
+
+def _is_news(name: str, kind: str) -> bool:
+    """A preset that begins with another's name differs from it in some stages; only those are shown."""
+    mine = SOURCED[name].get(kind)
+    return mine is not None and all(
+        mine is not SOURCED[other].get(kind) for other in SOURCED if other != name and name.startswith(other)
+    )
 
 
 def _fields(rows: list[dict[str, Any]]) -> str:

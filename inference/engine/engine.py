@@ -289,6 +289,8 @@ class TorchEngine:
     def _drop(self, request_id: str) -> None:
         if (job := self._jobs.pop(request_id, None)) is not None:
             job.dropped = True
+            if self._queue and self._queue[0] is job:
+                self._kept = None
 
     def _finish(self, job: Job, sample: Sample) -> None:
         job.finished.add(sample.candidate)

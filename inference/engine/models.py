@@ -48,16 +48,6 @@ __all__ = [
 SHIFT_KEY = "preceptor_reward_shift"
 """Name under which config.json keeps the reward's bias (InstructGPT 3.5: demonstrations score 0 on average)."""
 
-DROPOUTS = (
-    "attn_pdrop",
-    "resid_pdrop",
-    "embd_pdrop",
-    "attention_dropout",
-    "hidden_dropout",
-    "summary_first_dropout",
-)
-"""Under these names models and configs of transformers keep dropout rates."""
-
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -101,10 +91,11 @@ def disable_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        # Llama-like attention keeps a plain number for SDPA, and a config is what gets saved.
+        # Attention keeps a plain number for SDPA, some models do everywhere, and a config is what gets saved. Names differ:
+        # resid_pdrop, attention_dropout, hidden_dropout_prob, layerdrop.
         for holder in (module, getattr(module, "config", None)):
-            for name in DROPOUTS:
-                if isinstance(getattr(holder, name, None), float):
+            for name, value in list(getattr(holder, "__dict__", {}).items()):
+                if "drop" in name and isinstance(value, float):
                     setattr(holder, name, 0.0)
 
 

@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
 from statistics import fmean
 
 import torch
@@ -15,10 +17,18 @@ from inference.engine.requests import SampleRequest
 from inference.services.bases import STARTER
 from labeling.demo.preference import hidden_score
 from labeling.demo.prompts import make_prompts
+from training.core.config import SFTConfig
 from training.core.loop import pad
-from training.starter.__main__ import DIALOGUES, ROOT
+from training.starter.__main__ import DIALOGUES, INVENTED, ONE_AT_A_TIME, ROOT, SEED
+from training.starter.card import held_out
+from training.starter.corpus import write_corpus
+from training.starter.held_out import measure
 from training.starter.pairs import agreement, unpicked
 
+SINCE = {
+    "gradient_checkpointing": False, "max_prompt_length": None, "max_answer_length": None, "packing": False,
+    "loss_turns": "last", "select": "last", "pretrain_fraction": 0.0,
+}  # fmt: skip
 RATED = ROOT / "training/starter/rated/pairs.jsonl"
 
 
@@ -29,7 +39,18 @@ def test_it_is_safe_small_and_says_what_it_is():
     for words in ("toy", "python -m training.starter", "CC-BY-4.0", "Apache-2.0", "bits per byte"):
         assert words in card
     made_with = json.loads((STARTER / "lineage.json").read_text())["config"]
-    assert made_with | DIALOGUES == made_with  # the settings that the command uses
+    command = asdict(SFTConfig(**DIALOGUES))
+    assert {name: command[name] for name in made_with} == made_with
+    # What the trainer has learned since is off, as it was for these weights.
+    assert {name: command[name] for name in SINCE} == SINCE
+    assert set(command) - set(made_with) - set(SINCE) == {"reward_prompts", "reward_tokens", "no_eos_reward"}
+
+
+def test_its_card_tells_the_bits_of_these_very_weights(tmp_path: Path):
+    write_corpus(tmp_path / "train.jsonl", invented=INVENTED, seed=SEED)
+    held = measure(STARTER, tmp_path, seed=SEED, read_later=ONE_AT_A_TIME)
+    assert held.dialogues > 300
+    assert held_out(held, 0.202) in (STARTER / "README.md").read_text(encoding="utf-8")
 
 
 def test_it_has_at_most_four_million_weights_and_a_small_vocabulary():

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from inference.engine.folder import digest_folder
 from training.core.machine import machine
 from training.core.parallel import world
-from training.core.run_folder import Run, publish_folder, write_json
+from training.core.run_folder import Run, publish_folder, sha256_of, write_json
 
 _TITLES = {
     "pretrain": "A language model trained from raw text",
@@ -45,25 +46,40 @@ def publish_model(
     """
     if not world.is_first:
         return
+    parents, sha256 = inputs_of(run)
     lineage = {
         "kind": run.kind, "role": role, "run": run.run, "attempt": run.attempt, "seed": run.seed, "config": run.config.to_json(),
-        "parents": dict(run.parents), "sha256": dict(run.sha256), "metrics": dict(metrics), "dropped": dict(dropped),
+        "parents": parents, "sha256": sha256, "metrics": dict(metrics), "dropped": dict(dropped),
         **({"data": dict(run.data)} if run.data else {}), "versions": versions(), **({"report": _leaving(report)} if report else {}),
     }  # fmt: skip
 
     def write(folder: Path) -> None:
         save(folder)
-        (folder / "README.md").write_text(_card(run, metrics, dropped, report), encoding="utf-8")
+        (folder / "README.md").write_text(_card(run, parents, metrics, dropped, report), encoding="utf-8")
         write_json(folder / "lineage.json", lineage)
 
     publish_folder(run.folder / name, write)
 
 
+def inputs_of(run: Run) -> tuple[dict[str, str], dict[str, str]]:
+    """What the model was made from: (models by role, SHA-256 of data files by path). A run that names neither, as one
+    written by hand may, gets the digests of the folders that it read: no model comes from nowhere."""
+    models = [name for name, path in sorted(run.inputs.items()) if (path / "config.json").is_file()]
+    parents = dict(run.parents) or {name: digest_folder(run.inputs[name])[0] for name in models}
+    data = [run.inputs[name] for name in sorted(run.inputs) if name not in models]
+    files = [file for folder in data for file in sorted(folder.rglob("*")) if file.is_file()]
+    return parents, dict(run.sha256) or {f.relative_to(run.folder).as_posix(): sha256_of(f) for f in files}
+
+
 def _card(
-    run: Run, metrics: Mapping[str, float], dropped: Mapping[str, int], report: Mapping[str, Any] | None
+    run: Run,
+    parents: Mapping[str, str],
+    metrics: Mapping[str, float],
+    dropped: Mapping[str, int],
+    report: Mapping[str, Any] | None,
 ) -> str:
     """The card names versions and numbers only; texts of people and models do not get in."""
-    parents = [f"- {role}: `{parent}`" for role, parent in sorted(run.parents.items())] or ["- none"]
+    made_from = [f"- {role}: `{parent}`" for role, parent in sorted(parents.items())] or ["- none"]
     numbers = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
     left_out = [f"- {reason}: {count}" for reason, count in sorted(dropped.items()) if count]
     left_out = left_out + _before(run.data) or ["- nothing"]
@@ -71,7 +87,7 @@ def _card(
         "---", "library_name: transformers", f"tags: [preceptor, {run.kind}]", "---", "",
         f"# {_TITLES[run.kind]}", "",
         f"Made by Preceptor, run `{run.run}`, seed {run.seed}. `lineage.json` beside this card names every input by its hash.", "",
-        "## Made from", "", *parents, "",
+        "## Made from", "", *made_from, "",
         "## Measured", "", "| what | value |", "| --- | --- |", *numbers, "", *_reliability(report),
         "## Left out of the data", "", *left_out, "",
         "## Settings", "", "```json", json.dumps(run.config.to_json(), indent=1, sort_keys=True), "```", "",

@@ -22,6 +22,9 @@ NOT_UTF8 = "Save the file as UTF-8, with whole characters only."
 RATING_LIMIT = 10_000
 """Of a rating, up and down: scales of ten or a hundred points fit, and Elo; a sum of margins stays far from overflow."""
 
+RANK_LIMIT = 1_000_000
+"""Of a rank, up and down: float32 still tells neighbours apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
@@ -223,12 +226,18 @@ def _ranking(
     if type(copies := row.get("copies")) is int and copies > 0:  # Left out before the row was written.
         dropped["answers_copied"] += copies
     answers, kept_ranks, ratings, versions = [], [], [], []
+    seen: set[str] = set()
     for response in responses:
         name = str(response.get("id")) if isinstance(response, dict) else ""
         ids = prompt + _answer_ids(tokenizer, response, vocabulary, where)
+        if name in seen:
+            raise bad_row(where, f"has two responses with the id {name!r}")
+        seen.add(name)
         rank = ranks.get(name)
         if type(rank) is not int:
             dropped["answers_without_rank"] += 1
+        elif not -RANK_LIMIT <= rank <= RANK_LIMIT:
+            raise bad_row(where, f"has a rank beyond {RANK_LIMIT:,}", "Number the ranks from 1.")
         elif len(ids) > limit:
             dropped["answers_too_long"] += 1
         else:
@@ -300,11 +309,19 @@ def _weight(row: dict[str, Any], where: str) -> float:
 def read_prompts(
     folder: Path, name: str, tokenizer: PreTrainedTokenizerBase, limit: int, dropped: Dropped
 ) -> list[Prompt]:
-    """Prompts of at most `limit` tokens; longer ones count as `prompts_too_long`."""
+    """Prompts of at most `limit` tokens; longer ones count as `prompts_too_long`.
+
+    An id may stand there twice, but not with two prompts: answers are drawn by it.
+    """
     found = []
+    known: dict[str, list[int]] = {}
     for where, row in rows_of(folder, name):
         messages = messages_of(row, "prompt", where)
         ids = prompt_ids(tokenizer, messages, where)
+        if known.setdefault(str(row["id"]), ids) != ids:
+            raise bad_row(
+                where, f"has the id {row['id']!r} of another prompt", "Give each prompt an id of its own."
+            )
         if len(ids) > limit:
             dropped["prompts_too_long"] += 1
             continue

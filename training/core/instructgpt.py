@@ -14,7 +14,6 @@ Sourced = dict[str, tuple[Any, str]]
 
 _RATE = "IG E.9: the largest of the rates scanned at which PPO without pretraining text did not diverge, as the one chosen is not printed"
 
-# 27.8 in `ptx_coef` with 8 in `ptx_ratio` is PPO-ptx (C.4). It is off because it needs text of one's own.
 _POLICY: Sourced = {
     "lr": (8.05e-6, _RATE),
     "lr_schedule": ("constant", "IG C.4"),
@@ -97,5 +96,14 @@ RL_START: dict[str, Sourced] = {
         "lr": (5e-6, "IG C.3: 1.3B"),
         "epochs": (2, "IG C.3"),
         "pretrain_fraction": (0.1, "IG C.3: 10 % pretraining data"),
+    }
+}
+
+# PPO-ptx, the paper's own choice. Apart from "instructgpt", the paper's plain PPO, because it needs text of one's own.
+PTX: dict[str, Sourced] = {
+    "ppo": {
+        **CITED["ppo"],
+        "ptx_coef": (27.8, "IG C.4"),
+        "ptx_ratio": (8, "IG C.4: eight pretraining examples for each episode"),
     }
 }

@@ -40,7 +40,7 @@ from training.core.overoptimisation import fit_overoptimisation
 from training.core.ppo_update import Batch, learn, minibatches
 from training.core.ptx import Pretraining, read_pretraining
 from training.core.report import Reporter
-from training.core.rollout import Actors, RewardFunction, Scored, rollout_numbers, sample, score
+from training.core.rollout import Actors, RewardFunction, Scored, check_drawn, rollout_numbers, sample, score
 from training.core.run_folder import Run
 from training.core.stage import (
     SAMPLED_PROMPTS,
@@ -186,6 +186,7 @@ def iterate(training: Training, prompts: Sequence[Prompt], step: int) -> Numbers
     with meter.phase("score"):
         scored = score(actors, rollout, parts, cfg)
     row = rollout_numbers(scored, state.numbers["kl_coef"])
+    check_drawn(row, cfg)
     state.numbers.setdefault("curve", []).append([row["kl"], row["score"], row.get("judge_score")])
     if reason := reason_to_stop(row, state.numbers, cfg):
         state.numbers["stopped"] = reason

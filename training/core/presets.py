@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.core.instructgpt import CITED, RL_START, Sourced
+from training.core.instructgpt import CITED, PTX, RL_START, Sourced
 
 _MINUTES = "ours: minutes on two cores"
 _CONTEXT = "ours: the starter's context"
@@ -131,6 +131,7 @@ SOURCED: dict[str, dict[str, Sourced]] = {
     "cpu-starter": CPU_STARTER,
     "instructgpt": CITED,
     "instructgpt-rl-start": {**CITED, **RL_START},
+    "instructgpt-ptx": {**CITED, **PTX},
 }
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from training.core.ranking_quality import (
     Pair,
@@ -64,26 +64,30 @@ def reward_report(
     read them, which plain accuracy cannot show (E4b of the training notes). `train` adds to the labelers' agreement only.
     `heldout_labelers`: what people ranked whose rankings are never learned from, of validation prompts as well; InstructGPT
     (4.1) has 72.4 % on the labelers that it learned from and 69.6 % on others. They enter no other number.
+
+    Groups by rank distance, labeler and confidence stand beside what can be had there: `agreement`, how often another
+    labeler ordered such a pair as this ranking did, over `agreement_pairs` of them. It is what one labeler attains; the
+    bound of `attainable` holds for all pairs alone, since a group is chosen by what one of the two said.
     """
     rankings = [one for one in valid if one.pairs]
     pairs = [pair for one in rankings for pair in one.pairs]
     stated = [(pair.stated, pair.right) for pair in pairs]
     blind_pairs = [pair for one in blind for pair in one.pairs]
-    agreed, compared = agreement([*valid, *train])
-    share = agreed / compared if compared else None
+    votes = list(compared([*valid, *train]))
+    share = _agreement(votes)["agreement"]
     return {
         "rankings": len(rankings),
         "pairs": len(pairs),
         "accuracy": accuracy(pairs),
         "accuracy_se": clustered_error([one.pairs for one in rankings]),
         "labeler_agreement": share,
-        "labeler_agreement_pairs": compared,
+        "labeler_agreement_pairs": len(votes),
         "attainable_accuracy": None if share is None else attainable(share),
         "prompt_blind_accuracy": accuracy(blind_pairs),
         "prompt_blind_pairs": len(blind_pairs),  # Fewer than `pairs` where no other prompt fits.
-        "by_rank_distance": _by("distance", ((pair.distance, pair) for pair in pairs)),
-        "by_labeler": _by("labeler", _pairs_with(rankings, lambda one: one.labeler)),
-        "by_confidence": _by("confidence", _pairs_with(rankings, lambda one: one.confidence)),
+        "by_rank_distance": _by("distance", rankings, votes, lambda _, distance: distance),
+        "by_labeler": _by("labeler", rankings, votes, lambda one, _: one.labeler),
+        "by_confidence": _by("confidence", rankings, votes, lambda one, _: one.confidence),
         "by_source": by_source(rankings),
         "heldout_labelers": _of_others([one for one in heldout_labelers if one.pairs]),
         "ece": calibration_error(stated) if stated else None,
@@ -118,13 +122,19 @@ def _clustered(clusters: Sequence[Sequence[Pair]]) -> dict[str, Any]:
     return {"accuracy": accuracy(pairs), "accuracy_se": clustered_error(clusters), "pairs": len(pairs)}
 
 
-def agreement(rankings: Iterable[Judged]) -> tuple[int, int]:
-    """(pairs ordered alike, pairs that both ordered) over all two rankings of the same answers by different labelers."""
+class Compared(NamedTuple):
+    """Two answers that two labelers ordered: each one's ranking, how far apart it has them, and whether they agree."""
+
+    sides: tuple[tuple[Judged, int], tuple[Judged, int]]
+    alike: bool
+
+
+def compared(rankings: Iterable[Judged]) -> Iterator[Compared]:
+    """All pairs that both ordered, over all two rankings of the same answers by different labelers."""
     by_answer: dict[Hashable, list[Judged]] = defaultdict(list)
     for one in rankings:
         for answer in set(one.answers):
             by_answer[answer].append(one)
-    alike = compared = 0
     met: set[tuple[int, int]] = set()
     for judges in by_answer.values():
         for one, other in combinations(judges, 2):
@@ -132,20 +142,20 @@ def agreement(rankings: Iterable[Judged]) -> tuple[int, int]:
             if None in (one.labeler, other.labeler) or one.labeler == other.labeler or both in met:
                 continue
             met.add(both)
-            same, counted = _alike(one, other)
-            alike, compared = alike + same, compared + counted
-    return alike, compared
+            yield from _both_ordered(one, other)
 
 
-def _alike(one: Judged, other: Judged) -> tuple[int, int]:
+def _both_ordered(one: Judged, other: Judged) -> Iterator[Compared]:
     first, second = (dict(zip(x.answers, x.ranks, strict=True)) for x in (one, other))
-    common = [answer for answer in first if answer in second]
-    signs = [
-        (first[a] - first[b]) * (second[a] - second[b])
-        for a, b in combinations(common, 2)
-        if first[a] != first[b] and second[a] != second[b]
-    ]
-    return sum(sign > 0 for sign in signs), len(signs)
+    for a, b in combinations([answer for answer in first if answer in second], 2):
+        gap, gap_other = first[b] - first[a], second[b] - second[a]
+        if gap and gap_other:
+            yield Compared(((one, abs(gap)), (other, abs(gap_other))), (gap > 0) == (gap_other > 0))
+
+
+def _agreement(votes: Sequence[Compared]) -> dict[str, Any]:
+    share = sum(vote.alike for vote in votes) / len(votes) if votes else None
+    return {"agreement": share, "agreement_pairs": len(votes)}
 
 
 def attainable(agreement: float) -> float:
@@ -169,16 +179,26 @@ def clustered_error(rankings: Sequence[Sequence[Pair]]) -> float | None:
     return math.sqrt(spread * len(rankings) / (len(rankings) - 1)) / sum(counts)
 
 
-def _pairs_with(
-    rankings: Sequence[Judged], of: Callable[[Judged], str | int | None]
-) -> list[tuple[str | int, Pair]]:
-    return [(key, pair) for one in rankings if (key := of(one)) is not None for pair in one.pairs]
+Key = Callable[[Judged, int], Any]
+"""What a pair is grouped by: (its ranking, its distance) -> the group, None for none."""
 
 
-def _by(name: str, keyed: Iterable[tuple[str | int, Pair]]) -> list[dict[str, Any]]:
-    groups: dict[Any, list[Pair]] = defaultdict(list)
-    for key, pair in keyed:
-        groups[key].append(pair)
+def _by(name: str, rankings: Iterable[Judged], votes: Iterable[Compared], key: Key) -> list[dict[str, Any]]:
+    """Accuracy of the pairs of each group, and what other labelers say of such pairs."""
+    pairs: dict[Any, list[Pair]] = defaultdict(list)
+    for one in rankings:
+        for pair in one.pairs:
+            pairs[key(one, pair.distance)].append(pair)
+    told: dict[Any, list[Compared]] = defaultdict(list)
+    for vote in votes:
+        for side in vote.sides:
+            told[key(*side)].append(vote)
     return [
-        {name: key, "accuracy": accuracy(pairs), "pairs": len(pairs)} for key, pairs in sorted(groups.items())
+        {
+            name: group,
+            "accuracy": accuracy(pairs[group]),
+            "pairs": len(pairs[group]),
+            **_agreement(told[group]),
+        }
+        for group in sorted(group for group in pairs if group is not None)
     ]

@@ -45,6 +45,8 @@ class Scoring(Protocol):
 
 
 RewardFunction = Callable[[Sequence[Prompt], Sequence[Sequence[int]]], Sequence[float]]
+MOST_APART = 0.01
+"""Nats that sampler and trainer may differ on a token in float32, where they differ by 1e-5; TF32 comes to 1e-3."""
 
 
 @dataclass(kw_only=True)
@@ -267,6 +269,21 @@ def rollout_numbers(scored: Scored, kl_coef: float) -> Numbers:
 
 def _standard_error(x_B: Tensor) -> float:
     return float(x_B.std(correction=0)) / math.sqrt(max(len(x_B) - 1, 1))
+
+
+def check_drawn(row: Numbers, cfg: PolicyConfig) -> None:
+    """RunError where, in float32, answers were drawn from another distribution than that of the policy that learns.
+
+    Every ratio and every KL would be wrong, and the run would seem to go well.
+    """
+    apart = row["engine_logprob_error"]
+    if not cfg.autocast_bf16 and apart > MOST_APART:
+        raise RunError(
+            "not_its_own_answers",
+            f"The sampler and the trainer are {apart:.3g} nats apart on a token of the same policy; at most {MOST_APART:g} is"
+            " rounding.",
+            "This architecture computes something else when it learns: start from a model of another one.",
+        )
 
 
 def _sampler_error(scored: Scored) -> float:

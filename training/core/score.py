@@ -11,6 +11,7 @@ log-ratio of the model that wrote the answer to the reference, in nats; its mean
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -122,6 +123,8 @@ def _answer(row: dict[str, Any], vocabulary: int, where: str) -> tuple[list[int]
         raise bad_row(where, "has no completion_ids within the model's vocabulary")
     if not isinstance(logprobs, list) or len(logprobs) != len(ids):
         raise bad_row(where, "has not one log-probability for each of its completion_ids")
+    if not all(type(x) in (int, float) and math.isfinite(x) for x in logprobs):
+        raise bad_row(where, "has logprobs that are not all finite numbers")
     return ids, [float(x) for x in logprobs]
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from labeling.demo.prompts import make_prompts
 from training.starter.card import card
 from training.starter.corpus import write_corpus
+from training.starter.held_out import measure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SEED = 0
@@ -37,7 +38,7 @@ ONE_AT_A_TIME = 14_400
 DIALOGUES: dict[str, Any] = {
     "lr": 2e-3, "epochs": 1, "batch_size": 16, "max_length": 256, "max_grad_norm": 1.0, "warmup_steps": 20,
     "save_every": 100_000, "eval_every": 100_000, "sample_every": 100_000, "autocast_bf16": True,
-    "save_dtype": "bfloat16", "weight_decay": 0.1, "sort_window": 16,
+    "save_dtype": "bfloat16", "weight_decay": 0.1, "sort_window": 16, "packing": False,
 }  # fmt: skip
 LARGEST_BYTES = 10_000_000
 
@@ -91,7 +92,9 @@ def publish(pretrain: Path, dialogues: Path, target: Path, rows: int) -> None:
     size = sum(path.stat().st_size for path in (dialogues / "model").rglob("*") if path.is_file())
     if size > LARGEST_BYTES:
         raise SystemExit(f"the model folder has {size:,} bytes; at most {LARGEST_BYTES:,} may be committed.")
-    text = card(pretrain, dialogues, rows, ten_samples(dialogues / "model"))
+    model = dialogues / "model"
+    held = measure(model, dataset_of(pretrain), seed=SEED, read_later=ONE_AT_A_TIME)
+    text = card(pretrain, dialogues, rows, held, ten_samples(model))
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(dialogues / "model", target)
     for path in target.rglob("*"):

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from training.starter.held_out import HeldOut
 
-def card(pretrain: Path, dialogues: Path, rows: int, samples: list[tuple[str, str]]) -> str:
+
+def card(pretrain: Path, dialogues: Path, rows: int, held: HeldOut, samples: list[tuple[str, str]]) -> str:
     """The card of the two finished runs, as Markdown with the hub's front matter."""
     done, then = _json(pretrain / "result.json"), _json(dialogues / "result.json")
     config = _json(pretrain / "run.json")["config"]
@@ -33,9 +35,9 @@ that people have something to rank and training has something to improve. Do not
 
 {config["layers"]} layers, width {config["width"]}, {config["heads"]} heads, vocabulary at most {config["vocab_size"]} (byte-level BPE), context {config["context"]} tokens, stored in bfloat16.
 Pretraining: {done["steps"]:,} steps of {config["batch_size"]} x {config["context"]} tokens, {tokens:,} tokens in {done["seconds"] / 60:.0f} minutes on two busy cores
-({done["versions"]["threads"]} threads, torch {done["versions"]["torch"]}). Held-out bits per byte: {f"{bits:.3f}" if bits is not None else "not measured"}
-(held-out dialogues share their templates with the training text, so this says little about other text).
-Then {then["steps"]:,} steps on part of the same dialogues, one at a time, loss on the answers, {then["seconds"] / 60:.0f} minutes.
+({done["versions"]["threads"]} threads, torch {done["versions"]["torch"]}). Then {then["steps"]:,} steps on part of the same dialogues, one at a time, loss on the answers, {then["seconds"] / 60:.0f} minutes.
+
+{held_out(held, bits)}
 
 ## Learned from
 
@@ -49,9 +51,18 @@ github.com/LAION-AI/Open-Assistant), beginnings only. `training/starter/dialogue
 ## {len(samples)} samples, not picked
 
 Temperature 1, seed 0, prompts as they come.
+Whether two of its answers can be told apart, and who judged that, stands in `docs/develop/starter.md` of the project.
 
 {_quoted(samples)}
 """
+
+
+def held_out(held: HeldOut, before: float | None) -> str:
+    """The paragraph on held-out bits; `before` is what pretraining measured at its end."""
+    first = "not measured" if before is None else f"{before:.3f}"
+    return f"""**Held-out bits per byte: {held.bits_per_byte:.3f}**, of these weights, on {held.dialogues} dialogues that neither stage learned from. At the end of pretraining
+it was {first}, on all {held.of} that it left out; the second stage learns answers alone, and so forgets how to foretell questions.
+Held-out dialogues share their templates with the training text, so this says little about other text."""
 
 
 def _quoted(samples: list[tuple[str, str]]) -> str:

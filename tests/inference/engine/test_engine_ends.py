@@ -211,6 +211,27 @@ def test_weights_may_change_between_calls_and_the_mode_is_put_back(gpt2: Any, en
     assert changed != ids_of(engine_of(gpt2).generate(requests))
 
 
+def test_weights_may_change_after_a_request_was_dropped_while_candidates_waited(
+    gpt2: Any, engine_of: Make
+) -> None:
+    """Its prompt stood read at the queue's head: the next request with that prompt has to read it anew."""
+    model, broken = copy.deepcopy(gpt2), copy.deepcopy(gpt2)
+    requests = requests_of([30], n=3)
+    engine = engine_of(model, slots=2)
+    name = engine.submit(requests_of([30], n=4)[0])
+    engine.step()
+    engine.cancel(name)
+    with torch.no_grad():
+        model.transformer.wpe.weight.mul_(-1)
+        broken.transformer.wpe.weight.fill_(torch.nan)
+    assert ids_of(engine.generate(requests)) == ids_of(engine_of(copy.deepcopy(model)).generate(requests))
+    engine = engine_of(broken, slots=2)
+    with pytest.raises(EngineError, match="not numbers"):
+        engine.generate(requests)
+    broken.load_state_dict(gpt2.state_dict())
+    assert ids_of(engine.generate(requests)) == ids_of(engine_of(gpt2).generate(requests))
+
+
 def test_a_prompt_is_read_once_for_all_its_candidates(gpt2: Any, engine_of: Make) -> None:
     requests = requests_of([20, 30], n=6)
     shared, single = engine_of(gpt2, slots=4), engine_of(gpt2, slots=4, share_prompts=False)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.activations import NewGELUActivation
 
 from inference.engine.folder import UnsafeModelFolder
@@ -235,3 +236,25 @@ def test_dropout_off_makes_training_mode_deterministic(model: Any, tokenizer: An
     disable_dropout(loaded)
     assert torch.equal(loaded(input_ids=ids).logits, loaded(input_ids=ids).logits)
     assert all("drop" not in name or not value for name, value in loaded.config.to_dict().items())
+
+
+DROPPING: dict[str, tuple[str, dict[str, Any]]] = {
+    "OPT": ("OPTConfig", {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "word_embed_proj_dim": 32, "layerdrop": 0.3}),
+    "BioGPT": ("BioGptConfig", {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}),
+    "GPTBigCode": ("GPTBigCodeConfig", {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 96}),
+    "StarCoder2": ("Starcoder2Config", {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "residual_dropout": 0.3, "embedding_dropout": 0.3}),
+    "Falcon": ("FalconConfig", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_dropout": 0.3, "attention_dropout": 0.3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_dropout_is_off_wherever_an_architecture_keeps_its_rate(name: str) -> None:
+    """Some keep plain numbers under names of their own; OPT and BioGPT drop a tenth unless told otherwise."""
+    kind, shape = DROPPING[name]
+    torch.manual_seed(0)
+    config = getattr(transformers, kind)(vocab_size=300, **shape)
+    model = AutoModelForCausalLM.from_config(config).train()
+    ids = torch.arange(5, 45)[None]
+    assert not torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+    disable_dropout(model)
+    assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)

@@ -57,6 +57,9 @@ def test_rules_between_fields() -> None:
         PPOConfig(episodes=4, minibatches=8)
     with pytest.raises(ValueError, match="dual_clip"):
         PPOConfig(clip=0.5, dual_clip=1.2)
+    with pytest.raises(ValueError, match="kl_horizon"):
+        PPOConfig(kl_target=6.0, kl_horizon=100.0, episodes=128)
+    PPOConfig(kl_horizon=100.0, episodes=128)  # A fixed price has no horizon.
     with pytest.raises(ValueError, match="heads"):
         PretrainConfig(width=100, heads=3)
 

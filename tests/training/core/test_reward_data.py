@@ -300,3 +300,20 @@ def test_held_out_numbers_are_the_same_either_way(base: Path, tmp_path: Path) ->
         held_out(model, rows, RewardConfig(micro_batch_tokens=200), shared=shared) for shared in (True, False)
     )
     assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_a_rank_that_float32_cannot_tell_from_its_neighbour_is_refused(base: Path, tmp_path: Path) -> None:
+    row = rankings(2)[1]
+    row["ranks"]["r1"] = -(10**6)
+    assert min(read(base, tmp_path, [row])[0][0].ranks) == -(10**6)
+    for rank in (10**6 + 1, 10**30):
+        row["ranks"]["r1"] = rank
+        with pytest.raises(RunError, match=r"train\.jsonl line 1 has a rank beyond 1,000,000"):
+            read(base, tmp_path, [row])
+
+
+def test_two_answers_of_one_ranking_have_different_ids(base: Path, tmp_path: Path) -> None:
+    row = rankings(2)[1]
+    row["responses"][1]["id"] = row["responses"][0]["id"]
+    with pytest.raises(RunError, match="two responses with the id"):
+        read(base, tmp_path, [row])

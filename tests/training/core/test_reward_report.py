@@ -8,7 +8,10 @@ import random
 import pytest
 
 from training.core.ranking_quality import reliability
-from training.core.reward_report import Judged, agreement, attainable, clustered_error, reward_report
+from training.core.reward_report import Judged, attainable, clustered_error, compared, reward_report
+
+ALONE = {"agreement": None, "agreement_pairs": 0}
+"""Of a group where nobody else ordered the same answers."""
 
 
 def judged(ranks: list[int], scores: list[float], labeler: str | None = "a", **more: object) -> Judged:
@@ -26,12 +29,12 @@ def test_the_report_by_hand() -> None:
     assert (found["rankings"], found["pairs"]) == (2, 3)
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["by_rank_distance"] == [
-        {"distance": 1, "accuracy": 1.0, "pairs": 2},
-        {"distance": 2, "accuracy": 0.0, "pairs": 1},
+        {"distance": 1, "accuracy": 1.0, "pairs": 2, **ALONE},
+        {"distance": 2, "accuracy": 0.0, "pairs": 1, **ALONE},
     ]
     assert found["by_labeler"] == [
-        {"labeler": "ann", "accuracy": 1.0, "pairs": 2},
-        {"labeler": "bob", "accuracy": 0.0, "pairs": 1},
+        {"labeler": "ann", "accuracy": 1.0, "pairs": 2, **ALONE},
+        {"labeler": "bob", "accuracy": 0.0, "pairs": 1, **ALONE},
     ]
     assert [(one["confidence"], one["accuracy"]) for one in found["by_confidence"]] == [(2, 0.0), (5, 1.0)]
     assert found["kendall_tau"] == 0
@@ -88,15 +91,37 @@ def test_without_rankings_all_is_null() -> None:
 
 
 def test_agreement_compares_different_people_on_the_same_answers_once() -> None:
+    def votes(*rankings: Judged) -> tuple[int, int]:
+        found = list(compared(rankings))
+        return sum(vote.alike for vote in found), len(found)
+
     one, other = judged([1, 2, 3], [], "ann"), judged([1, 3, 2], [], "bob")
-    assert agreement([one, other]) == (2, 3)
-    assert agreement([one, judged([3, 2, 1], [], "ann")]) == (0, 0)  # The same person twice.
-    assert agreement([one, judged([3, 2, 1], [], None)]) == (0, 0)  # Nobody knows who.
-    assert agreement([one, judged([1, 1, 2], [], "bob")]) == (2, 2)  # A tie says nothing.
-    assert agreement([one, judged([1, 2], [], "bob", answers=[1, 7])]) == (
-        0,
-        0,
-    )  # One answer in common is no pair.
+    assert votes(one, other) == (2, 3)
+    assert votes(one, judged([3, 2, 1], [], "ann")) == (0, 0)  # The same person twice.
+    assert votes(one, judged([3, 2, 1], [], None)) == (0, 0)  # Nobody knows who.
+    assert votes(one, judged([1, 1, 2], [], "bob")) == (2, 2)  # A tie says nothing.
+    assert votes(one, judged([1, 2], [], "bob", answers=[1, 7])) == (0, 0)  # One answer in common is no pair.
+
+
+def test_each_group_stands_beside_what_other_labelers_say_of_it() -> None:
+    """Ann and Bob order three answers and differ on the last two; Cid, of whom nothing is validated, agrees with Ann."""
+    ann = judged([1, 2, 3], [3.0, 2.0, 1.0], "ann", confidence=5)
+    bob = judged([1, 3, 2], [3.0, 2.0, 1.0], "bob", confidence=2)
+    cid = judged([1, 2, 3], [], "cid", confidence=5)
+    found = reward_report([ann, bob], [], [cid])
+    assert (found["labeler_agreement"], found["labeler_agreement_pairs"]) == (pytest.approx(7 / 9), 9)
+
+    def beside(by: str, name: str) -> dict[object, tuple[float, int]]:
+        return {row[name]: (row["agreement"], row["agreement_pairs"]) for row in found[by]}
+
+    # Ann against Bob 2 of 3, against Cid 3 of 3; Bob against either 2 of 3.
+    assert beside("by_labeler", "labeler") == {
+        "ann": (pytest.approx(5 / 6), 6),
+        "bob": (pytest.approx(4 / 6), 6),
+    }
+    # Each pair counts at the distance that either labeler gives it; where they differ both say 1.
+    assert beside("by_rank_distance", "distance") == {1: (pytest.approx(8 / 12), 12), 2: (1.0, 6)}
+    assert beside("by_confidence", "confidence")[2] == (pytest.approx(4 / 6), 6)
 
 
 def test_what_is_attainable_is_what_the_best_guess_gets_right() -> None:

@@ -154,6 +154,10 @@ def test_an_answer_that_never_ended_has_the_fixed_score(tmp_path: Path, chat_mod
         {"completion_ids": [10**9]},
         {"logprobs": [0.0]},
         {"logprobs": None},
+        {"completion_ids": [5], "logprobs": ["x"]},
+        {"completion_ids": [5], "logprobs": [None]},
+        {"completion_ids": [5], "logprobs": [True]},
+        {"completion_ids": [5], "logprobs": [float("nan")]},
         {"finish_reason": "eos"},
     ],
 )

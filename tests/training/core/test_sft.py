@@ -12,16 +12,19 @@ import pytest
 import torch
 from torch import nn
 
+from inference.engine.folder import digest_folder
 from inference.engine.models import load_policy
 from tests.training.core.conftest import run_it
-from tests.training.core.rundirs import demonstrations, make_model, write_rows
+from tests.training.core.rundirs import demonstrations, make_model, make_run, write_rows
 from training.core import packing, sft
+from training.core.__main__ import main
 from training.core.config import PRESETS, SFTConfig, preset
 from training.core.data import Dropped, read_demonstrations
 from training.core.errors import RunError
 from training.core.language import logprobs_at
 from training.core.loop import lr_factor
 from training.core.report import read_rows
+from training.core.run_folder import sha256_of
 
 LETTERS = "abcdef"
 # Row: the letter before; probabilities of the next one, and of the end in the last column.
@@ -259,6 +262,24 @@ def test_the_run_is_told_from_before_the_first_step_to_the_last(base: Path, tmp_
     assert (lineage["run"], lineage["seed"], lineage["parents"]) == ("r1", 3, {"model": "v1"})
     assert "run `r1`" in (tmp_path / "model" / "README.md").read_text()
     load_policy(tmp_path / "model")
+
+
+def test_a_run_by_hand_names_what_it_was_made_from_by_hash(base: Path, tmp_path: Path) -> None:
+    """No parents were told: the model is the digest of its folder, and each data file its own."""
+    path = make_run(
+        tmp_path,
+        "sft",
+        PRESETS["test"]["sft"],
+        data={"train": demonstrations(4)},
+        inputs={"model": base},
+        parents={},
+    )
+    assert main(["sft", str(path)]) == 0
+    lineage = json.loads((tmp_path / "model" / "lineage.json").read_text())
+    assert lineage["parents"] == {"model": digest_folder(base)[0]}
+    data = tmp_path / "inputs" / "dataset" / "train.jsonl"
+    assert lineage["sha256"] == {"inputs/dataset/train.jsonl": sha256_of(data)}
+    assert f"- model: `{digest_folder(base)[0]}`" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_the_same_run_twice_gives_the_same_bytes(base: Path, tmp_path: Path) -> None:

@@ -184,6 +184,11 @@ class PolicyConfig(StageConfig):
             raise ValueError(
                 f"dual_clip is {self.dual_clip}; it must be above 1 + clip ({1 + self.clip}). Remedy: 3, or null."
             )
+        if self.kl_target is not None and self.kl_horizon < self.episodes:
+            raise ValueError(
+                f"kl_horizon is {self.kl_horizon:g}; it must be at least episodes ({self.episodes}), or one step could turn the"
+                " price around. Remedy: 10000, or kl_target null."
+            )
         if self.minibatches > self.episodes:
             raise ValueError(
                 f"minibatches is {self.minibatches}; it must be at most episodes ({self.episodes}). Remedy: lower it."

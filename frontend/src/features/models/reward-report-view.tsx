@@ -15,17 +15,20 @@ interface Line extends Omit<Measured, "error"> {
   key: string;
   name: ReactNode;
   error?: number | null;
+  agreement?: number | null;
 }
 
 function Accuracies({ by, rows }: { by: string; rows: Line[] }) {
   const { t, language } = useTexts();
   const error = (value: number | null | undefined) => (typeof value === "number" ? ` ± ${decimal(100 * value, language, 2)}` : "");
+  const hasAgreement = rows.some((row) => typeof row.agreement === "number");
   return (
-    <Table aria-label={by} maw={480}>
+    <Table aria-label={by} maw={560}>
       <Table.Thead>
         <Table.Tr>
           <Table.Th>{by}</Table.Th>
           <Table.Th ta="right">{t("report.accuracy")}</Table.Th>
+          {hasAgreement ? <Table.Th ta="right">{t("report.labeler_agreement")}</Table.Th> : null}
           <Table.Th ta="right">{t("report.pairs")}</Table.Th>
         </Table.Tr>
       </Table.Thead>
@@ -34,6 +37,7 @@ function Accuracies({ by, rows }: { by: string; rows: Line[] }) {
           <Table.Tr key={row.key}>
             <Table.Td>{row.name}</Table.Td>
             <Table.Td ta="right">{percent(row.accuracy, language)}{error(row.error)}</Table.Td>
+            {hasAgreement ? <Table.Td ta="right">{typeof row.agreement === "number" ? percent(row.agreement, language) : "–"}</Table.Td> : null}
             <Table.Td ta="right">{whole(row.pairs, language)}</Table.Td>
           </Table.Tr>
         ))}

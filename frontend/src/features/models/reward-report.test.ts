@@ -16,7 +16,7 @@ const result = {
 test("what is undefined is left out", () => {
   const report = reportOf(result);
   expect(report?.facts).toEqual([{ name: "accuracy", value: 0.71 }, { name: "prompt_blind_pairs", value: 90 }, { name: "pairs", value: 120 }]);
-  expect(report?.groups).toEqual([{ by: "rank_distance", rows: [{ name: "1", accuracy: 0.6, pairs: 80 }] }]);
+  expect(report?.groups).toEqual([{ by: "rank_distance", rows: [{ name: "1", accuracy: 0.6, pairs: 80, agreement: null }] }]);
   expect([report?.stated, report?.right]).toEqual([[0.55], [0.5]]);
 });
 
@@ -24,6 +24,11 @@ test("a report made before sources and held-out labelers were measured has none"
   const report = reportOf(result);
   expect([report?.sources, report?.others]).toEqual([[], null]);
   expect(report?.own).toEqual({ accuracy: 0.71, error: null, pairs: 120 });
+});
+
+test("groups stand beside how far labelers agree on such pairs", () => {
+  const by_labeler = [{ labeler: "ann", accuracy: 0.7, pairs: 9, agreement: 0.75, agreement_pairs: 4 }, { labeler: "bob", accuracy: 0.5, pairs: 2, agreement: null, agreement_pairs: 0 }];
+  expect(reportOf({ report: { by_labeler } })?.groups[0]?.rows.map(({ name, agreement }) => [name, agreement])).toEqual([["ann", 0.75], ["bob", null]]);
 });
 
 test("sources and held-out labelers come with their errors", () => {

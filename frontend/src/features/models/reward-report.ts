@@ -8,6 +8,8 @@ export interface Measured {
 
 export interface Group extends Omit<Measured, "error"> {
   name: string;
+  /** How often another labeler ordered such a pair alike; null where nobody else did, or nobody counted. */
+  agreement: number | null;
 }
 
 export interface Report {
@@ -34,6 +36,13 @@ const measured = (row: Row): Measured => ({
   pairs: Number(row["pairs"]),
 });
 
+const groupOf = (name: string, row: Row): Group => ({
+  name,
+  accuracy: Number(row["accuracy"]),
+  pairs: Number(row["pairs"]),
+  agreement: typeof row["agreement"] === "number" ? row["agreement"] : null,
+});
+
 /** What there is to show; null where the run reported nothing. What is undefined (null) is left out. */
 export function reportOf(result: unknown): Report | null {
   const report = (result as { report?: Row | null } | undefined)?.report;
@@ -43,7 +52,7 @@ export function reportOf(result: unknown): Report | null {
   return {
     facts: FACTS.flatMap((name) => (typeof report[name] === "number" ? [{ name, value: report[name] }] : [])),
     groups: GROUPS.flatMap((by) => {
-      const rows = rowsOf(report[`by_${by}`]).map((row) => ({ name: String(row[KEYS[by]]), accuracy: Number(row["accuracy"]), pairs: Number(row["pairs"]) }));
+      const rows = rowsOf(report[`by_${by}`]).map((row) => groupOf(String(row[KEYS[by]]), row));
       return rows.length > 0 ? [{ by, rows }] : [];
     }),
     sources: rowsOf(report["by_source"]).map((row) => ({ version: row["version"] === null ? null : String(row["version"]), ...measured(row) })),
