@@ -18,7 +18,7 @@ from training.services.runs import queue_run, retry_run
 from training.services.steps.base import Progress, Step, StepFailed, recipe_of, require_run, seed_of
 from training.services.steps.sampling import ask, forget_failed, require_job
 from training.services.steps.training import check_kl
-from training.states import RunState
+from training.states import RoundState, RunState
 
 Summary = dict[str, Any]
 
@@ -82,7 +82,9 @@ class Evaluating(Step):
             retry_run(run=run, actor=None)
 
     def _candidate(self, round_: Round) -> ModelVersion:
-        candidate = round_.candidate or (round_.sft if round_.sft_id != round_.opponent_id else None)
+        candidate = round_.candidate
+        if candidate is None and not recipe_of(round_).has(RoundState.TRAINING_POLICY):
+            candidate = round_.sft if round_.sft_id != round_.opponent_id else None
         if candidate is None:
             raise StepFailed(
                 "no_candidate", "This round has made no policy that could be compared. Open a new round."

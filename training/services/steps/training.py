@@ -76,9 +76,9 @@ class TrainingStep(Step):
         """Raise StepFailed where the result is worse than the recipe allows."""
 
     def is_done(self, round_: Round) -> bool:
-        """The run has succeeded."""
+        """The round has what the run made. That the run has succeeded is not enough: it may have done so since `start` looked."""
         run = self.run_of(round_)
-        return run is not None and run.state == RunState.SUCCEEDED
+        return run is not None and run.produced is not None and getattr(round_, self.field) == run.produced
 
     def progress(self, round_: Round) -> Progress:
         """Percent of the run."""
