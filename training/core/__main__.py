@@ -59,25 +59,36 @@ def main(arguments: list[str]) -> int:
     stop = StopFlag()
     stop.install()
     try:
-        if rank() == 0:
-            clear_outcome(path.parent)
         run = read_run(path, arguments[0], stop)
+    except Exception as wrong:  # noqa: BLE001 - as below
+        return _failed(path.parent, wrong)  # Nothing has begun: what an earlier run made stays.
+    return _carry_out(run, Path(arguments[1]).parent)
+
+
+def _carry_out(run: Run, shown: Path) -> int:
+    """The exit code. shown: the run's folder as it was typed."""
+    folder = run.folder
+    try:
+        if rank() == 0:
+            clear_outcome(folder)
         found = _train(run)
         if rank() == 0:
-            stop.obey()
-            write_json(path.parent / "result.json", {**found, **run.notes})
-            _say_where(Path(arguments[1]).parent, found)
+            run.stop.obey()
+            write_json(folder / "result.json", {**found, **run.notes})
+            _say_where(shown, found)
     except RunInterrupted as stopped:
         if rank() == 0:
-            clear_unfinished(path.parent)
+            clear_unfinished(folder)
         return stopped.exit_code
     except PeerLost as lost:
         if rank() == 0:
-            clear_unfinished(path.parent)
+            clear_unfinished(folder)
         print(f"Rank {rank()} leaves, since another one is gone: {lost}", file=sys.stderr)
         return 1
     except Exception as wrong:  # noqa: BLE001 - the edge of the program: whatever it was, the folder has to tell
-        return _failed(path.parent, wrong)
+        if rank() == 0:
+            clear_unfinished(folder)  # First: on a full disk it makes the room that error.json needs.
+        return _failed(folder, wrong)
     return 0
 
 
@@ -107,8 +118,6 @@ def _failed(folder: Path, wrong: Exception) -> int:
     error = as_run_error(wrong)
     told = {"code": error.code, "message": error.message, "remedy": error.remedy}
     try:
-        if rank() == 0:
-            clear_unfinished(folder)  # First: on a full disk it makes the room that error.json needs.
         if ranks() == 1:
             write_json(folder / "error.json", told)
         else:  # Before it goes, and the others with it.

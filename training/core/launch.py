@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from training.core.config import KINDS
-from training.core.run_folder import clear_outcome, leave_with_parent
+from training.core.run_folder import clear_errors, leave_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     leave_with_parent()
     # Ranks do not inherit the pipe; by its number they would read another file.
     os.environ.pop("PRECEPTOR_HELD_FD", None)
-    clear_outcome(path.parent)
+    clear_errors(path.parent)
     code = _launch(int(count), ["-m", "training.core", kind, str(path)])
     if code >= 0:
         return code

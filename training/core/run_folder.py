@@ -251,9 +251,15 @@ def publish_folder(final: Path, write: Callable[[Path], None]) -> None:
 
 def clear_outcome(folder: Path) -> None:
     """Take away how an earlier try in this folder ended; its checkpoints and metrics stay."""
-    for path in (folder / "result.json", *folder.glob("error*.json")):
-        path.unlink(missing_ok=True)
+    (folder / "result.json").unlink(missing_ok=True)
+    clear_errors(folder)
     clear_unfinished(folder)
+
+
+def clear_errors(folder: Path) -> None:
+    """Take away why an earlier try failed."""
+    for path in folder.glob("error*.json"):
+        path.unlink(missing_ok=True)
 
 
 def clear_unfinished(folder: Path) -> None:

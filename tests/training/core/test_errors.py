@@ -78,7 +78,11 @@ def test_an_input_that_changed_since_the_run_was_made(base: Path, tmp_path: Path
         sha256={"inputs/dataset/train.jsonl": good},
     )
     error = error_of(
-        tmp_path, "sft", data=data, inputs={"model": base}, sha256={"inputs/dataset/train.jsonl": "0" * 64}
+        tmp_path / "changed",
+        "sft",
+        data=data,
+        inputs={"model": base},
+        sha256={"inputs/dataset/train.jsonl": "0" * 64},
     )
     assert error["code"] == "input_changed"
     assert "inputs/dataset/train.jsonl" in error["message"]
@@ -259,4 +263,26 @@ def test_an_earlier_outcome_in_the_folder_does_not_survive_a_new_start(
 ) -> None:
     (tmp_path / "model").mkdir()
     write_rows(tmp_path / "result.json", [{}])
-    error_of(tmp_path, "sft", {"lr": 7.0}, data={"train": demonstrations(2)}, inputs={"model": base})
+    error = error_of(tmp_path, "sft", data={"train": []}, inputs={"model": base})
+    assert error["code"] == "empty_dataset"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [("reward", {}), ("sft", {"config": {"lrr": 1}}), ("sft", {"inputs": {"model": "nowhere"}})],
+)
+def test_a_command_that_cannot_begin_takes_nothing_away(
+    kind: str, change: dict[str, Any], base: Path, tmp_path: Path
+) -> None:
+    """The wrong stage, a mistyped setting, an input that is gone: the finished model of the folder stays, with its result."""
+    run_it(tmp_path, "sft", TEST["sft"], data={"train": demonstrations(4)}, inputs={"model": base})
+    before = {path: path.read_bytes() for path in (*(tmp_path / "model").iterdir(), tmp_path / "result.json")}
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}), encoding="utf-8")
+    assert main([kind, str(path)]) == 1
+    assert json.loads((tmp_path / "error.json").read_text())["code"] in (
+        "bad_run",
+        "bad_config",
+        "input_missing",
+    )
+    assert {path: path.read_bytes() for path in before} == before
