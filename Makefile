@@ -23,7 +23,7 @@ check: ## All that needs no running: lint, types, import rules, migrations, sche
 demo: ## A whole round by simulated labelers over the REST API; ends with a table
 	@$(RUN) demo
 
-bench: ## The measured rows: starts, link to first ranking, the labelers' queue up to a million tasks (six minutes)
+bench: ## The measured rows: starts, link to first ranking, the labelers' queue up to a million tasks (ten minutes)
 	@$(RUN) bench
 
 bench-resume: ## Kill -9 at every step and every write of every stage, resume, compare bit for bit (OPTIONS="ppo" for some)

@@ -25,7 +25,8 @@ def preference(record: CanonicalRanking) -> Iterator[Row]:
     """TRL preference, conversational, explicit prompt: one row for each strict pair; ties give none.
 
     `margin` is the number of tiers between the two (TRL's reward trainer and OpenRLHF read it). The rows of one
-    ranking follow each other and share `ranking_id`; `group_id` is shared by all rankings of the same task.
+    ranking follow each other and share `ranking_id` and `weight`, what the ranking counts; `group_id` is shared by all
+    rankings of the same task.
     """
     content = {response["id"]: response["content"] for response in record["responses"]}
     for number, pair in enumerate(pairs_of(record)):
@@ -38,6 +39,7 @@ def preference(record: CanonicalRanking) -> Iterator[Row]:
             "chosen": [{"role": "assistant", "content": content[pair.better]}],
             "rejected": [{"role": "assistant", "content": content[pair.worse]}],
             "margin": float(pair.gap),
+            "weight": record["weight"],
             "labeler": record["labeler"],
             "is_synthetic": record["is_synthetic"],
         }

@@ -259,7 +259,7 @@ class RoundStepOut(Out):
     state = serializers.ChoiceField(choices=STEP_STATES)
     done = serializers.IntegerField()
     wanted = serializers.IntegerField()
-    unit = serializers.ChoiceField(choices=("answers", "completions", "steps"))
+    unit = serializers.ChoiceField(choices=("answers", "completions", "percent"))
     run = RunRefOut(allow_null=True)
     job = JobOut(allow_null=True)
     batch = BatchRefOut(allow_null=True)

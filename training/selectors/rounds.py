@@ -103,7 +103,7 @@ def _step(round_: Round, step: RoundState, runs: dict[str, Run]) -> dict[str, An
         "state": _step_state(round_, step, entry),
         "done": done,
         "wanted": wanted,
-        "unit": UNITS.get(step, "steps"),
+        "unit": UNITS.get(step, "percent"),
         "run": run,
         "job": _job_body(jobs),
         "batch": {"id": batch.pk, "kind": batch.kind} if batch else None,

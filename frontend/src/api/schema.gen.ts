@@ -2046,10 +2046,10 @@ export interface components {
         /**
          * @description * `answers` - answers
          *     * `completions` - completions
-         *     * `steps` - steps
+         *     * `percent` - percent
          * @enum {string}
          */
-        UnitEnum: "answers" | "completions" | "steps";
+        UnitEnum: "answers" | "completions" | "percent";
         /**
          * @description * `base` - Base
          *     * `sft` - Sft

@@ -31,7 +31,7 @@ class Progress(NamedTuple):
 class Step:
     """One step. The reconciler calls `prepare` without a lock, then the others with the round's row held."""
 
-    unit = "steps"
+    unit = "percent"
 
     def prepare(self, round_: Round) -> Any:
         """What needs a transaction of its own (freezing a snapshot); its result goes to `start`."""

@@ -1,4 +1,4 @@
-import { Stack, Table, Text } from "@mantine/core";
+import { Alert, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
@@ -6,9 +6,10 @@ import { api, body } from "@/api/client";
 import { useProjectId, useRole } from "@/api/session";
 import { Curve } from "@/components/curve";
 import { Facts } from "@/components/facts";
+import { Icon } from "@/components/icons";
 import { QueryState } from "@/components/query-state";
 import { decimal, percent, whole } from "@/lib/format";
-import { reportOf, type Group, type Measured, type Report } from "./reward-report";
+import { ignoresPrompts, reportOf, type Group, type Measured, type Report } from "./reward-report";
 import { useTexts } from "./texts";
 
 interface Line extends Omit<Measured, "error"> {
@@ -103,6 +104,9 @@ function Shown({ report }: { report: Report }) {
     name.endsWith("pairs") ? whole(value, language) : name === "ece" || name === "kendall_tau" ? decimal(value, language, 3) : percent(value, language);
   return (
     <Stack gap="lg">
+      {ignoresPrompts(report) ? (
+        <Alert color="yellow" variant="light" icon={<Icon name="warning" />} title={t("report.blind.title")} maw={720}>{t("report.blind.help")}</Alert>
+      ) : null}
       <Facts facts={report.facts.map(({ name, value }) => ({ label: t(`report.${name}`), value: shown(name, value), help: t(`report.${name}.help`) }))} />
       <div>
         <Curve

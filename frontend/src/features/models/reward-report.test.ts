@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { reportOf } from "./reward-report";
+import { ignoresPrompts, reportOf } from "./reward-report";
 
 const result = {
   report: {
@@ -48,6 +48,14 @@ test("sources and held-out labelers come with their errors", () => {
 test("held-out labelers may be all that was measured on", () => {
   const report = reportOf({ report: { accuracy: null, pairs: 0, heldout_labelers: { accuracy: 0.5, accuracy_se: null, pairs: 2, labelers: 1 } } });
   expect([report?.own, report?.others?.labelers]).toEqual([null, 1]);
+});
+
+test("a model that is right without the prompt is told from one that reads it", () => {
+  const blind = (right: number, without: number | null) => {
+    const report = reportOf({ report: { accuracy: right, prompt_blind_accuracy: without, pairs: 100 } });
+    return report && ignoresPrompts(report);
+  };
+  expect([blind(0.71, 0.7), blind(0.8, 0.65), blind(0.8, 0.6), blind(0.8, 0.4), blind(0.5, 0.5), blind(0.7, null)]).toEqual([true, true, false, false, false, false]);
 });
 
 test("a run without a report has none", () => {

@@ -43,6 +43,16 @@ const groupOf = (name: string, row: Row): Group => ({
   agreement: typeof row["agreement"] === "number" ? row["agreement"] : null,
 });
 
+/**
+ * Whether it is about as often right when each answer is read under another prompt: by half of what it is better than a coin,
+ * or more. Such a model judges how answers are worded, not whether they do what was asked.
+ */
+export function ignoresPrompts(report: Report): boolean {
+  const value = (name: (typeof FACTS)[number]) => report.facts.find((fact) => fact.name === name)?.value;
+  const [right, blind] = [value("accuracy"), value("prompt_blind_accuracy")];
+  return right !== undefined && blind !== undefined && right > 0.5 && blind - 0.5 >= 0.5 * (right - 0.5);
+}
+
 /** What there is to show; null where the run reported nothing. What is undefined (null) is left out. */
 export function reportOf(result: unknown): Report | null {
   const report = (result as { report?: Row | null } | undefined)?.report;

@@ -18,7 +18,7 @@ function Now({ round }: { round: Round }) {
   const active = round.steps.find(({ state }) => state === "active");
   if (!active || active.wanted === 0) return null;
   const { unit } = active;
-  const left = unit === "steps" ? `${names.step(active.step)} · ${active.done} %` : t(`progress.${unit}`, { done: whole(active.done, language), wanted: whole(active.wanted, language) });
+  const left = unit === "percent" ? `${names.step(active.step)} · ${active.done} %` : t(`progress.${unit}`, { done: whole(active.done, language), wanted: whole(active.wanted, language) });
   const eta = active.run?.eta_seconds;
   return <ProgressLine done={active.done} wanted={active.wanted} name={names.step(active.step)} left={left} right={eta ? t("eta", { time: timeSpan(eta, language) }) : undefined} />;
 }

@@ -106,12 +106,17 @@ export function LaunchForm({ project, defaults, onClose }: { project: string; de
             <Radio value="auto" label={t("launch.automatic")} description={t("launch.automatic.help")} />
           </Stack>
         </Radio.Group>
-        <section>
-          <Title order={3}>{t("launch.cost")}</Title>
-          <Cost estimate={cost.estimate} />
-        </section>
-        <Gaps missing={cost.missing} isBlocking={false} />
-        {error ? <Refused error={error} /> : null}
+        {error ? (
+          <Refused error={error} />
+        ) : (
+          <>
+            <section>
+              <Title order={3}>{t("launch.cost")}</Title>
+              <Cost estimate={cost.estimate} />
+            </section>
+            <Gaps missing={cost.missing} isBlocking={false} />
+          </>
+        )}
         {launch.error ? <Refused error={launch.error} /> : null}
       </Stack>
       <DialogActions>

@@ -23,7 +23,7 @@ function Outcome({ round }: { round: Round }) {
   if (round.state === "failed") return <Text size="sm" className="clamp-2">{t("outcome.failed", { step: names.step(round.failed_at_step) })}</Text>;
   if (means && means.candidate !== null && means.current !== null) return <>{t("outcome.reward", { candidate: decimal(means.candidate, language), current: decimal(means.current, language) })}</>;
   const active = round.steps.find(({ state }) => state === "active");
-  if (active && active.wanted > 0) return <>{active.unit === "steps" ? `${active.done} %` : `${active.done} / ${active.wanted}`}</>;
+  if (active && active.wanted > 0) return <>{active.unit === "percent" ? `${active.done} %` : `${active.done} / ${active.wanted}`}</>;
   return <>–</>;
 }
 

@@ -18,7 +18,7 @@ function Progress({ step }: { step: RoundStep }) {
   if (step.wanted === 0 || step.state === "waiting" || step.state === "skipped") return null;
   const { unit } = step;
   const eta = step.state === "active" ? step.run?.eta_seconds : null;
-  const left = unit === "steps" ? `${step.done} %` : t(`progress.${unit}`, { done: whole(step.done, language), wanted: whole(step.wanted, language) });
+  const left = unit === "percent" ? `${step.done} %` : t(`progress.${unit}`, { done: whole(step.done, language), wanted: whole(step.wanted, language) });
   return <ProgressLine done={step.done} wanted={step.wanted} name={names.step(step.step)} left={left} right={eta ? t("eta", { time: timeSpan(eta, language) }) : undefined} />;
 }
 

@@ -8,7 +8,7 @@ import { useTexts } from "./texts";
 function Detail({ step }: { step: RoundStep }) {
   const { t, language } = useTexts();
   const { state, started_at, ended_at, done, wanted, unit } = step;
-  if (state === "active" && wanted > 0) return <>{unit === "steps" ? `${done} %` : `${done} / ${wanted}`}</>;
+  if (state === "active" && wanted > 0) return <>{unit === "percent" ? `${done} %` : `${done} / ${wanted}`}</>;
   if (started_at && ended_at) return <>{timeSpan((Date.parse(ended_at) - Date.parse(started_at)) / 1000, language)}</>;
   if (state === "active" && started_at) return <>{timeSpan((serverNow() - Date.parse(started_at)) / 1000, language)}</>;
   return <>{t(`step-state.${state}`)}</>;
