@@ -125,7 +125,7 @@ def _law(name: str, what: str) -> dict[str, Metric]:
         f"final_{name}_alpha": Metric("reward/sqrt(nat)", f"{what} of the iterations as start + d (alpha - beta log d), d the square root of kl (2210.10760, section 3.1): alpha.", "Above 0: what is gained near the reference."),
         f"final_{name}_beta": Metric("reward/sqrt(nat)", f"The same law of {what}: beta.", "Small. A judge's is larger than the score's where the reward is gamed."),
         f"final_{name}_r2": Metric("", f"Share of the variance of {what} that the law explains.", "Above 0.9; otherwise the other three tell little."),
-        f"final_{name}_peak_kl": Metric("nats/response", f"Distance at which the law has {what} highest; absent where it never turns.", "Beyond the run's kl; one below it says that the run went too far."),
+        f"final_{name}_peak_kl": Metric("nats/response", f"Distance at which the law has {what} highest; absent where it never turns, or only beyond nine times the KL that the run has seen.", "Beyond the run's kl; one below it says that the run went too far."),
     }  # fmt: skip
 
 

@@ -54,6 +54,9 @@ from training.core.stage import (
 )
 from training.core.stop_rules import broken_limit, reason_to_stop, worth_keeping
 
+FORESEEN = 3.0
+"""As many times the farthest distance (in sqrt(nats)) of a run its law is believed: farther peaks hang on the last digit of beta."""
+
 
 class Algorithm(NamedTuple):
     """Where PPO and RLOO differ."""
@@ -282,7 +285,9 @@ def laws(curve: Sequence[Sequence[float | None]]) -> Numbers:
         points = [(math.sqrt(max(row[0] or 0.0, 0.0)), row[place]) for row in curve]
         told = [(d, reward) for d, reward in points if reward is not None]
         if law := fit_overoptimisation([d for d, _ in told], [reward for _, reward in told]):
-            numbers = {"alpha": law.alpha, "beta": law.beta, "r2": law.r2, "peak_kl": law.peak_d**2}
+            numbers = {"alpha": law.alpha, "beta": law.beta, "r2": law.r2}
+            if law.peak_d <= FORESEEN * max(d for d, _ in told):
+                numbers["peak_kl"] = law.peak_d**2
             found |= {f"final_{name}_{key}": value for key, value in numbers.items() if math.isfinite(value)}
     return found
 

@@ -14,6 +14,10 @@ function told(plot: uPlot, value: number | null | undefined, series: number): st
   return typeof shown === "number" ? String(Number(shown.toPrecision(4))) : "–";
 }
 
+/** uPlot's own ticks have three decimals, and show a learning rate as a column of zeros. */
+const ticks = (_: uPlot, values: number[]) =>
+  values.map((value) => (value !== 0 && Math.abs(value) < 0.001 ? Number(value.toPrecision(3)).toExponential() : value.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 4 })));
+
 /** One value makes no line. */
 const isAlone = (plot: uPlot, series: number): boolean => Array.from<number | null | undefined>(plot.data[series] ?? []).filter((one) => typeof one === "number").length === 1;
 
@@ -32,7 +36,7 @@ function options({ lines, xName, height }: CurveProps, width: number): uPlot.Opt
     scales: { x: { time: false } },
     cursor: { y: false, points: { size: 6 } },
     legend: { live: true },
-    axes: [{ ...axis, space: 60, size: 30 }, { ...axis, size: 54 }],
+    axes: [{ ...axis, space: 60, size: 30 }, { ...axis, size: 54, values: ticks }],
     series: [
       { label: xName, value: told },
       ...lines.map(({ name }, index) => ({

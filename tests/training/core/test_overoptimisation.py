@@ -23,6 +23,7 @@ from training.core.checkpoint import own_tensors
 from training.core.config import RLOOConfig
 from training.core.errors import RunError
 from training.core.overoptimisation import fit_overoptimisation
+from training.core.policy import laws
 from training.core.report import read_rows
 from training.core.reward import train_reward
 from training.core.rloo import train_rloo
@@ -228,3 +229,13 @@ def test_a_law_without_a_turn_has_its_peak_nowhere_and_too_few_points_have_none(
     assert fit_overoptimisation(d[:4], d[:4]) is None
     assert fit_overoptimisation([0.0] * 9, list(range(9))) is None
     assert fit_overoptimisation(d, [1.0] * 5) is None
+
+
+@pytest.mark.parametrize(("beta", "is_told"), [(0.5, True), (0.05, False)])
+def test_a_peak_far_beyond_what_a_run_has_seen_is_not_told(beta: float, is_told: bool) -> None:
+    """At beta 0.5 the law turns at e nats; at 0.05 at exp(38), which hangs on beta's last digit."""
+    distances = [0.5 * n for n in range(1, 9)]
+    curve = [[d**2, d * (1 - beta * math.log(d)), None] for d in distances]
+    found = laws(curve)
+    assert found["final_score_beta"] == pytest.approx(beta)
+    assert found.get("final_score_peak_kl") == (pytest.approx(math.e**2) if is_told else None)

@@ -4,7 +4,8 @@ import type { Version } from "@/api/types";
 
 const FIRST: Partial<Record<Version["kind"], string[]>> = {
   sft: ["sft/valid_nll", "sft/loss"],
-  reward: ["reward/valid_accuracy", "reward/accuracy", "reward/valid_ece"],
+  // The last batch alone is told only where nothing was held out.
+  reward: ["reward/valid_accuracy", "reward/valid_ece", "reward/accuracy"],
   policy: ["ppo/final_score", "ppo/final_kl", "rloo/final_score", "rloo/final_kl", "dpo/valid_accuracy", "dpo/kl", "ppo/score", "ppo/kl"],
 };
 const MOST = 2;
