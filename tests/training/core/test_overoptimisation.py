@@ -233,7 +233,7 @@ def test_a_law_without_a_turn_has_its_peak_nowhere_and_too_few_points_have_none(
 
 @pytest.mark.parametrize(("beta", "is_told"), [(0.5, True), (0.05, False)])
 def test_a_peak_far_beyond_what_a_run_has_seen_is_not_told(beta: float, is_told: bool) -> None:
-    """At beta 0.5 the law turns at e nats; at 0.05 at exp(38), which hangs on beta's last digit."""
+    """At beta 0.5 the law turns at d = e; at 0.05 at exp(19), a KL that hangs on beta's last digit."""
     distances = [0.5 * n for n in range(1, 9)]
     curve = [[d**2, d * (1 - beta * math.log(d)), None] for d in distances]
     found = laws(curve)
