@@ -100,7 +100,7 @@ def _inject(trunk: nn.Module, matrices: dict[str, nn.Module], cfg: TunedConfig) 
         r=cfg.lora_rank, lora_alpha=cast(int, cfg.lora_alpha), lora_dropout=0.0, target_modules=list(matrices),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in matrices.values()),
     )  # fmt: skip
-    with torch.random.fork_rng():  # It draws from the stream of dropout, and is drawn again.
+    with torch.random.fork_rng(devices=[]):  # It draws from the stream of dropout, and is drawn again.
         inject_adapter_in_model(lora, trunk)
 
 
