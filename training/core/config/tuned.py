@@ -20,12 +20,12 @@ class TunedConfig(StageConfig):
         unit="rank",
         low=0,
         high=1024,
-        source="2106.09685, 4.1: 1 to 64; ours: off",
+        source="2106.09685, 7.2: 1 to 64; ours: off",
     )
     lora_alpha: float = setting(
         16.0,
         "What the adapters say counts lora_alpha / lora_rank times.",
         low=1e-3,
         high=1e4,
-        source="2106.09685, 4.1: the first rank that is tried; ours: 16, for ranks around it",
+        source="2106.09685, 4.1: the first rank that is tried; ours: for ranks around it",
     )
