@@ -27,7 +27,7 @@ from training.starter.pairs import agreement, unpicked
 
 SINCE = {
     "gradient_checkpointing": False, "max_prompt_length": None, "max_answer_length": None, "packing": False,
-    "loss_turns": "last", "select": "last", "pretrain_fraction": 0.0,
+    "loss_turns": "last", "select": "last", "pretrain_fraction": 0.0, "lora_rank": 0,
 }  # fmt: skip
 RATED = ROOT / "training/starter/rated/pairs.jsonl"
 
@@ -43,7 +43,12 @@ def test_it_is_safe_small_and_says_what_it_is():
     assert {name: command[name] for name in made_with} == made_with
     # What the trainer has learned since is off, as it was for these weights.
     assert {name: command[name] for name in SINCE} == SINCE
-    assert set(command) - set(made_with) - set(SINCE) == {"reward_prompts", "reward_tokens", "no_eos_reward"}
+    assert set(command) - set(made_with) - set(SINCE) == {
+        "reward_prompts",
+        "reward_tokens",
+        "no_eos_reward",
+        "lora_alpha",
+    }
 
 
 def test_its_card_tells_the_bits_of_these_very_weights(tmp_path: Path):

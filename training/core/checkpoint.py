@@ -27,6 +27,8 @@ from training.core.cards import versions
 from training.core.errors import RunError
 from training.core.run_folder import fsync_path, manifest_fault, publish_folder, sha256_of, write_json
 
+BASE = "preceptor_base"
+"""Attribute of a module with the names of its tensors that never change and come with its input (adapters.py)."""
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -41,11 +43,13 @@ class TrainingState:
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers by name, a tied tensor once. They share memory with the module."""
-    seen: set[int] = set()
+    """Parameters and persistent buffers by name, a tied tensor once, without what adapters leave as it came.
+
+    They share memory with the module."""
+    base, seen = getattr(module, BASE, frozenset[str]()), set[int]()
     found: dict[str, Tensor] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
+        if id(tensor) not in seen and name not in base:
             seen.add(id(tensor))
             found[name] = tensor.detach()
     return found

@@ -59,8 +59,8 @@ from training.core.run_folder import Run
 from training.core.stage import (
     SampleBook,
     check_same_tokenizer,
-    checkpoint_activations,
     context_of,
+    fit_into_memory,
     load_policy_input,
     policy_saver,
     token_logprobs_of,
@@ -82,7 +82,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
     require_some(train, "rankings with a preference", dropped)
     require_weight([one.ranking for one in train], "train.jsonl")
     add_dropped(dropped, dropped_valid, "valid")
-    checkpoint_activations(cfg, policy)
+    fit_into_memory(run, policy)
     cache = ReferenceLogprobs(known + answers_in(valid)).to(device)
     state = TrainingState(
         modules={"model": policy, "reference_logprobs": cache},

@@ -124,11 +124,12 @@ def _multiplied_weights(model: nn.Module) -> list[nn.Parameter]:
 
 def training_flops(model: nn.Module, tokens: int, looks: int) -> float:
     """Arithmetic of one forward and one backward pass, FLOP: 6 N for each token and 12 L d for each pair of tokens of which
-    one may look at the other, causal or not (nanoGPT's estimate_mfu after 2204.02311 B, with T per sequence). What is
-    computed twice (gradient checkpointing) or for padding does not count."""
-    weights = sum(p.numel() for p in multiplied_weights(model))
+    one may look at the other, causal or not (nanoGPT's estimate_mfu after 2204.02311 B, with T per sequence). A frozen weight
+    counts 4: it hands gradients on and has none itself. What is computed twice (gradient checkpointing) or for padding does
+    not count."""
+    weights = sum((6 if p.requires_grad else 4) * p.numel() for p in multiplied_weights(model))
     config = _config(model)
-    return float(6 * weights * tokens + 12 * config.num_hidden_layers * config.hidden_size * looks)
+    return float(weights * tokens + 12 * config.num_hidden_layers * config.hidden_size * looks)
 
 
 def decoding_bytes(model: nn.Module, steps: int, answers: Iterable[tuple[int, int]]) -> float:

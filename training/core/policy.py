@@ -7,7 +7,6 @@ from, and whether there is a value network.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from inference.engine.models import ScalarModel, disable_dropout
+from training.core.adapters import kept_copy
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState, own_tensors
 from training.core.config import PolicyConfig
@@ -45,8 +45,8 @@ from training.core.run_folder import Run
 from training.core.stage import (
     SAMPLED_PROMPTS,
     check_same_tokenizer,
-    checkpoint_activations,
     context_of,
+    fit_into_memory,
     load_policy_input,
     load_scalar_input,
     policy_saver,
@@ -84,7 +84,7 @@ def train_policy(run: Run, algorithm: Algorithm, reward_function: RewardFunction
     began = time.monotonic()
     cfg, device = cast(PolicyConfig, run.config), prepare(run)
     actors = load_actors(run, device, algorithm, reward_function)
-    checkpoint_activations(cfg, *actors.trained.values())
+    fit_into_memory(run, *actors.trained.values())
     dropped = Dropped()
     train, valid = _read_prompts(run, actors, cfg, dropped)
     training = Training(
@@ -165,9 +165,9 @@ def new_state(actors: Actors, cfg: PolicyConfig) -> TrainingState:
     rates = cfg.peak_rates
     optimizer = make_optimizer([(module, rates[name]) for name, module in modules.items()], cfg)
     if cfg.ema_decay is not None:
-        modules["ema"] = copy.deepcopy(actors.policy).requires_grad_(requires_grad=False)
+        modules["ema"] = kept_copy(actors.policy)
     if cfg.may_stop:
-        modules["good"] = copy.deepcopy(actors.policy).requires_grad_(requires_grad=False)
+        modules["good"] = kept_copy(actors.policy)
     return TrainingState(modules=modules, optimizer=optimizer, numbers={"kl_coef": cfg.kl_coef})
 
 
@@ -222,7 +222,8 @@ def _mix(training: Training, step: int) -> Callable[[int, int], Numbers] | None:
 
 @torch.no_grad()
 def move_average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    """average = decay * average + (1 - decay) * weights, once per iteration (InstructGPT C.4)."""
+    """average = decay * average + (1 - decay) * weights, once per iteration (InstructGPT C.4). Of adapters
+    it is the average of each factor, so that its rank stays theirs."""
     for old, new in zip(own_tensors(average).values(), own_tensors(module).values(), strict=True):
         old.mul_(decay).add_(new, alpha=1 - decay)
 

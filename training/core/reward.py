@@ -52,8 +52,8 @@ from training.core.reward_normal import normal_shift, sampled_answers, standardi
 from training.core.reward_scores import Scored, choose_way, scores_of, weighted_loss
 from training.core.run_folder import Run, write_json
 from training.core.stage import (
-    checkpoint_activations,
     context_of,
+    fit_into_memory,
     load_policy_input,
     new_scalar_input,
     scalar_saver,
@@ -84,7 +84,7 @@ def train_reward(run: Run) -> dict[str, Any]:
     drawn = sampled_answers(run, policy, tokenizer, data.train, cfg, limit, data.dropped)
     del policy
     disable_dropout(model)
-    checkpoint_activations(cfg, model)
+    fit_into_memory(run, model)
     state = TrainingState(modules={"model": model}, optimizer=make_optimizer([(model, cfg.lr)], cfg))
     plan = [
         [data.train[i] for i in batch]

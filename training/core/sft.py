@@ -10,7 +10,6 @@ layout of a step and not its loss.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from inference.engine.models import disable_dropout
+from training.core.adapters import kept_copy
 from training.core.cards import publish_model, result
 from training.core.checkpoint import TrainingState
 from training.core.choice import CHOSEN, Judge, check_choice, chosen, consider
@@ -59,8 +59,8 @@ from training.core.parallel import world
 from training.core.run_folder import Run
 from training.core.stage import (
     SampleBook,
-    checkpoint_activations,
     context_of,
+    fit_into_memory,
     load_policy_input,
     policy_saver,
     vocabulary_of,
@@ -77,7 +77,7 @@ def train_sft(run: Run) -> dict[str, Any]:
     train, valid = _read(run, tokenizer, limit, vocabulary_of(model), cfg, counts)
     check_choice(run, valid)
     use_dropout(model, cfg.dropout)
-    checkpoint_activations(cfg, model)
+    fit_into_memory(run, model)
     if cfg.packing:
         check_packing(model, train)
     state, texts = _new_state(model, cfg), read_texts(run, tokenizer, cfg, limit)
@@ -123,7 +123,7 @@ def train_sft(run: Run) -> dict[str, Any]:
 def _new_state(model: PreTrainedModel, cfg: SFTConfig) -> TrainingState:
     modules: dict[str, nn.Module] = {"model": model}
     if cfg.select != "last":
-        modules[CHOSEN] = copy.deepcopy(model).requires_grad_(requires_grad=False)
+        modules[CHOSEN] = kept_copy(model)
     return TrainingState(modules=modules, optimizer=make_optimizer([(model, cfg.lr)], cfg))
 
 

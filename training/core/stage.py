@@ -25,6 +25,7 @@ from inference.engine.models import (
     save_scalar,
 )
 from inference.engine.requests import EngineError, Sample, SampleRequest
+from training.core.adapters import add_adapters, merged_copy
 from training.core.config import StageConfig
 from training.core.data import Prompt
 from training.core.errors import RunError
@@ -35,7 +36,7 @@ from training.core.parallel import world
 from training.core.report import Reporter
 from training.core.run_folder import Run
 
-__all__ = ["SAMPLED_PROMPTS", "SampleBook", "check_same_tokenizer", "checkpoint_activations", "context_of", "generate",
+__all__ = ["SAMPLED_PROMPTS", "SampleBook", "check_same_tokenizer", "checkpoint_activations", "context_of", "fit_into_memory", "generate",
            "load_policy_input", "load_scalar_input", "new_scalar_input", "policy_saver", "scalar_saver",
            "token_logprobs_of", "vocabulary_of"]  # fmt: skip
 
@@ -74,6 +75,12 @@ def new_scalar_input(run: Run, name: str, device: torch.device) -> ScalarModel:
     """The trunk of a policy of inputs/ under a fresh head that hangs on the run's seed."""
     make = lambda: ScalarModel.from_policy(run.input(name), seed=stream_seed(run.seed, "head"))  # noqa: E731
     return cast(ScalarModel, _loading(name, make)).to(device)
+
+
+def fit_into_memory(run: Run, *models: nn.Module) -> None:
+    """What learns of the models, and what they keep of a forward pass, as `lora_rank` and `gradient_checkpointing` say."""
+    add_adapters(run, *models)
+    checkpoint_activations(cast(StageConfig, run.config), *models)
 
 
 def checkpoint_activations(cfg: StageConfig, *models: nn.Module) -> None:
@@ -215,16 +222,18 @@ class SampleBook:
 def policy_saver(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig
 ) -> Callable[[Path], None]:
-    return lambda folder: save_policy(_in_dtype(model, cfg), tokenizer, folder)
+    return lambda folder: save_policy(_to_publish(model, cfg), tokenizer, folder)
 
 
 def scalar_saver(
     model: ScalarModel, tokenizer: PreTrainedTokenizerBase, cfg: StageConfig
 ) -> Callable[[Path], None]:
-    return lambda folder: save_scalar(_in_dtype(model, cfg), tokenizer, folder)
+    return lambda folder: save_scalar(_to_publish(model, cfg), tokenizer, folder)
 
 
-def _in_dtype(model: M, cfg: StageConfig) -> M:
+def _to_publish(model: M, cfg: StageConfig) -> M:
+    """A whole model in `save_dtype`. The one that trains stays as it is: a copy where it has another format, or adapters."""
+    whole = merged_copy(model)
     if cfg.save_dtype == "float32":
-        return model
-    return copy.deepcopy(model).to(getattr(torch, cfg.save_dtype))
+        return model if whole is None else whole
+    return (copy.deepcopy(model) if whole is None else whole).to(getattr(torch, cfg.save_dtype))

@@ -125,6 +125,7 @@ def serve(descriptor: int) -> None:
 
 def import_everything() -> None:
     import accelerate  # noqa: F401 - joins the ranks of a run, late
+    import peft  # noqa: F401 - makes the adapters of a run that has some
 
     import training.core
 

@@ -57,6 +57,10 @@ STAGES: dict[str, Stage] = {
         data={"train": demonstrations(18), "valid": demonstrations(4)}, inputs=("model", "reward"),
         texts={"pretraining/text.txt": TEXT},
     ),
+    "sft with adapters, chosen by loss": Stage(
+        kind="sft", config={"epochs": 2, "dropout": 0.2, "lora_rank": 2, "lr": 1e-2, "select": "valid_loss"},
+        data={"train": demonstrations(18), "valid": demonstrations(4)},
+    ),
     "reward": Stage(
         kind="reward",
         config={"epochs": 2, "warmup_steps": 2, "normalize": "samples", "normalize_samples": 6, "normalize_tokens": 8},
@@ -71,6 +75,10 @@ STAGES: dict[str, Stage] = {
         config={"iterations": 6, "ema_decay": 0.9, "kl_target": 0.01, "kl_horizon": 50.0, "epochs": 2,
                 "judge_drop_limit": 1.0},
         data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward", "judge"), updates=4,
+    ),
+    "ppo with adapters": Stage(
+        kind="ppo", config={"iterations": 6, "lora_rank": 2, "ema_decay": 0.9, "kl_budget": 50.0},
+        data={"train": prompts(5), "valid": prompts(2)}, inputs=("model", "reward"), updates=2,
     ),
     "rloo": Stage(
         kind="rloo", config={"iterations": 6, "ema_decay": 0.9, "kl_budget": 50.0, "epochs": 2, "minibatches": 2},

@@ -94,7 +94,7 @@ def test_the_form_knows_every_field(kind: str) -> None:
 # Numbers that are shares, factors, rates or sizes of vectors; every other one is a number of something.
 PURE = {
     "lr", "value_lr", "adam_beta1", "adam_beta2", "adam_eps", "weight_decay", "max_grad_norm", "valid_share", "width", "dropout",
-    "centering", "clip", "pretrain_fraction", "dual_clip", "gamma", "lam", "value_coef", "ema_decay", "ptx_coef", "length_drift_limit", "label_smoothing",
+    "centering", "clip", "pretrain_fraction", "dual_clip", "gamma", "lam", "value_coef", "ema_decay", "ptx_coef", "length_drift_limit", "label_smoothing", "lora_alpha",
 }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from inference.engine.models import ScalarModel
 from tests.training.core.conftest import run_it
-from tests.training.core.rundirs import demonstrations, prompts
+from tests.training.core.rundirs import demonstrations, load_run, prompts
+from training.core.adapters import add_adapters
 from training.core.config import PRESETS
 from training.core.devices import PEAKS, Peak, peak_of
 from training.core.glossary import TITLES, page
@@ -32,6 +33,16 @@ def test_the_arithmetic_of_training_is_nanogpts() -> None:
     assert sum(p.numel() for p in multiplied_weights(model)) == WEIGHTS
     assert sum(p.numel() for p in model.parameters()) == WEIGHTS + CONTEXT * WIDTH
     assert training_flops(model, 8, 5 * 5 + 3 * 3) == 6 * WEIGHTS * 8 + 12 * LAYERS * WIDTH * (25 + 9)
+
+
+def test_a_frozen_weight_costs_two_thirds_of_one_that_learns(base: Path, tmp_path: Path) -> None:
+    """Forward 2, gradient of what it reads 2; the 2 of its own gradient are not computed."""
+    model = GPT2LMHeadModel(GPT2)
+    rank, matrices = 3, LAYERS * (4 + 2 + 5 + 5) * WIDTH  # in + out of attention's two and the MLP's two
+    config = {"lora_rank": rank}
+    add_adapters(load_run(tmp_path, "sft", config, data={"train": []}, inputs={"model": base}), model)
+    expected = (4 * WEIGHTS + 6 * rank * matrices) * 8 + 12 * LAYERS * WIDTH * 34
+    assert training_flops(model, 8, 34) == expected
 
 
 def test_an_embedding_that_is_no_head_is_looked_up_and_not_multiplied() -> None:

@@ -27,6 +27,7 @@ NO_FAULT: tuple[Fault, ...] = ()
 ALIKE: dict[str, dict[str, Any]] = {
     "pretrain": {},
     "sft with dropout": {"dropout": 0.0},
+    "sft with adapters, chosen by loss": {"dropout": 0.0},
     "reward": {},
     "ppo": {},
     "rloo": {

@@ -18,11 +18,12 @@ from training.core.config.reward import RewardConfig
 from training.core.config.rloo import RLOOConfig
 from training.core.config.score import ScoreConfig
 from training.core.config.sft import SFTConfig
+from training.core.config.tuned import TunedConfig
 from training.core.presets import PRESETS
 from training.core.settings import Settings
 
 __all__ = ["CONFIGS", "FIELDS", "KINDS", "PRESETS", "BestOfNConfig", "DPOConfig", "PPOConfig", "PolicyConfig", "PretrainConfig",
-           "RLOOConfig", "RewardConfig", "SFTConfig", "ScoreConfig", "Settings", "StageConfig", "config_from_json", "describe", "preset"]  # fmt: skip
+           "RLOOConfig", "RewardConfig", "SFTConfig", "ScoreConfig", "Settings", "StageConfig", "TunedConfig", "config_from_json", "describe", "preset"]  # fmt: skip
 
 CONFIGS: dict[str, type[Settings]] = {
     "pretrain": PretrainConfig,

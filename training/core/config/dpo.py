@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import StageConfig
+from training.core.config.tuned import TunedConfig
 from training.core.settings import setting
 
 LOSSES = ("pairs", "plackett_luce")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DPOConfig(StageConfig):
+class DPOConfig(TunedConfig):
     """A policy from rankings without a reward model and without sampling (Rafailov et al. 2305.18290)."""
 
     beta: float = setting(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import SCHEDULES, StageConfig, score_without_eos
+from training.core.config.base import SCHEDULES, score_without_eos
+from training.core.config.tuned import TunedConfig
 from training.core.settings import setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PolicyConfig(StageConfig):
+class PolicyConfig(TunedConfig):
     """A policy trained on its own answers, with a price on distance from the reference. One step = one iteration."""
 
     adam_eps: float = setting(1e-5, "Adam's epsilon.", low=1e-12, high=1.0, source="LHP core.py; N+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import StageConfig
+from training.core.config.tuned import TunedConfig
 from training.core.settings import setting
 
 ZEROS = ("demonstrations", "samples")
@@ -14,7 +14,7 @@ MARGIN_BY = ("rank_distance", "rating")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RewardConfig(StageConfig):
+class RewardConfig(TunedConfig):
     """A scalar model of which answer people prefer, from whole rankings of K answers (IG Eq. 1, C.2)."""
 
     adam_eps: float = setting(1e-5, "Adam's epsilon.", low=1e-12, high=1.0, source="LHP core.py; N+")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.core.config.base import StageConfig, score_without_eos
+from training.core.config.base import score_without_eos
+from training.core.config.tuned import TunedConfig
 from training.core.settings import setting
 
 LOSS_TURNS = ("last", "all")
@@ -12,7 +13,7 @@ SELECT = ("last", "valid_loss", "reward")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SFTConfig(StageConfig):
+class SFTConfig(TunedConfig):
     """Supervised fine-tuning on demonstrations: the loss is on the answer's tokens, its EOS included (IG 3.5, C.1)."""
 
     epochs: int = setting(
