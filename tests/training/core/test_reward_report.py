@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_each_group_stands_beside_what_other_labelers_say_of_it() -> None:
     found = reward_report([ann, bob], [], [cid])
     assert (found["labeler_agreement"], found["labeler_agreement_pairs"]) == (pytest.approx(7 / 9), 9)
 
-    def beside(by: str, name: str) -> dict[object, tuple[float, int]]:
+    def beside(by: str, name: str) -> dict[Any, Any]:
         return {row[name]: (row["agreement"], row["agreement_pairs"]) for row in found[by]}
 
     # Ann against Bob 2 of 3, against Cid 3 of 3; Bob against either 2 of 3.
