@@ -1,4 +1,4 @@
-"""Runs that train a policy: by PPO or RLOO, with demonstrations mixed in, and what they publish beside the candidate."""
+"""Runs that train: taken over by their round; PPO or RLOO, with demonstrations mixed in; what they publish beside the candidate."""
 
 import json
 
@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from common.storage import FolderStore
 from inference.models import ModelVersion
 from tests.training.factories import demonstrations
-from tests.training.machines import Guide, run_of, ticked
+from tests.training.machines import Guide, run_of, ticked, trained
 from tests.training.test_rounds import SMALL
 from tests.training.test_runs import other
 from training import runner
@@ -22,6 +22,7 @@ from training.services import rounds
 from training.services.attempts import Outcome, Published, claim_run, finish_run
 from training.services.runs import queue_run
 from training.services.snapshots import freeze
+from training.services.steps import STEPS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,6 +41,28 @@ def opened(project, base, asked, eva):
 @pytest.fixture
 def guide(project, weights, ana):
     return Guide(project, weights, ana)
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "field"),
+    [
+        ("training_sft", "sft", "sft"),
+        ("training_reward", "reward", "reward"),
+        ("training_policy", "ppo", "candidate"),
+    ],
+)
+def test_a_run_that_succeeds_while_the_reconciler_looks_is_taken_over_by_the_next_look(
+    opened, guide, weights, state, kind, field
+):
+    """The worker's commit may come between what a step starts and whether it is done."""
+    round_ = ticked(guide.to(opened(), state))
+    step = STEPS[state]
+    step.start(round_, None)
+    made = trained(run_of(round_, kind), weights).produced
+    assert not step.is_done(round_)
+    round_ = ticked(round_)
+    assert round_.state != state
+    assert getattr(round_, field) == made
 
 
 def test_a_round_may_train_its_policy_by_rloo(opened, guide):

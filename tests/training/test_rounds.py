@@ -14,14 +14,13 @@ from inference.models import SamplingJob
 from inference.selectors import current_policy
 from labeling.models import Batch
 from tests.training.factories import RoundFactory, answer_all, demonstrations, rankings_on
-from tests.training.machines import Guide, failed, run_of, ticked, trained
+from tests.training.machines import Guide, failed, run_of, ticked
 from training.models import Round, Run
 from training.recipe import RECIPE_STEPS, Recipe
 from training.selectors.rounds import round_body
 from training.services import rounds
 from training.services.reconcile import tick
 from training.services.rounds import NothingToDecide, NotRetryable, RoundNotReady, RoundRunning, StepNotDone
-from training.services.steps import STEPS
 from training.states import ENDED, ROUND_MOVES, RoundState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,28 +121,6 @@ def test_a_tick_at_any_time_and_twice_makes_nothing_twice(opened, guide):
     assert Run.objects.count() == 4
     assert SamplingJob.objects.count() == 3
     assert Batch.objects.exclude(kind="import").filter(title__startswith="Round 1").count() == 3
-
-
-@pytest.mark.parametrize(
-    ("state", "kind", "field"),
-    [
-        ("training_sft", "sft", "sft"),
-        ("training_reward", "reward", "reward"),
-        ("training_policy", "ppo", "candidate"),
-    ],
-)
-def test_a_run_that_succeeds_while_the_reconciler_looks_is_taken_over_by_the_next_look(
-    opened, guide, weights, state, kind, field
-):
-    """The worker's commit may come between what a step starts and whether it is done."""
-    round_ = ticked(guide.to(opened(automatic=True), state))
-    step = STEPS[state]
-    step.start(round_, None)
-    made = trained(run_of(round_, kind), weights).produced
-    assert not step.is_done(round_)
-    round_ = ticked(round_)
-    assert round_.state != state
-    assert getattr(round_, field) == made
 
 
 def test_whoever_comes_while_the_row_is_held_leaves(opened):

@@ -58,15 +58,19 @@ def main(arguments: list[str]) -> int:
     path = Path(arguments[1]).resolve()
     stop = StopFlag()
     stop.install()
+    run: Run | None = None
     try:
         run = read_run(path, arguments[0], stop)
-    except Exception as wrong:  # noqa: BLE001 - as below
-        return _failed(path.parent, wrong)  # Nothing has begun: what an earlier run made stays.
-    return _carry_out(run, Path(arguments[1]).parent)
+        return _carry_out(run, Path(arguments[1]).parent)
+    except Exception as wrong:  # noqa: BLE001 - the edge of the program: whatever it was, the folder has to tell
+        # Where nothing has begun, what an earlier run made stays. On a full disk this makes the room that error.json needs.
+        if run is not None and rank() == 0:
+            clear_unfinished(path.parent)
+        return _failed(path.parent, wrong)
 
 
 def _carry_out(run: Run, shown: Path) -> int:
-    """The exit code. shown: the run's folder as it was typed."""
+    """The exit code of a run that ended whole, was stopped or lost a rank. shown: its folder as it was typed."""
     folder = run.folder
     try:
         if rank() == 0:
@@ -85,10 +89,6 @@ def _carry_out(run: Run, shown: Path) -> int:
             clear_unfinished(folder)
         print(f"Rank {rank()} leaves, since another one is gone: {lost}", file=sys.stderr)
         return 1
-    except Exception as wrong:  # noqa: BLE001 - the edge of the program: whatever it was, the folder has to tell
-        if rank() == 0:
-            clear_unfinished(folder)  # First: on a full disk it makes the room that error.json needs.
-        return _failed(folder, wrong)
     return 0
 
 
