@@ -91,10 +91,8 @@ def _matrices(trunk: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _inject(trunk: nn.Module, matrices: dict[str, nn.Module], cfg: TunedConfig) -> None:
-    from peft import (
-        LoraConfig,
-        inject_adapter_in_model,
-    )  # Seconds, which runs without adapters need not wait.
+    # It takes seconds, which runs without adapters need not wait.
+    from peft import LoraConfig, inject_adapter_in_model
 
     lora = LoraConfig(
         r=cfg.lora_rank, lora_alpha=cast(int, cfg.lora_alpha), lora_dropout=0.0, target_modules=list(matrices),

@@ -45,7 +45,8 @@ class TrainingState:
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers by name, a tied tensor once, without what adapters leave as it came.
 
-    They share memory with the module."""
+    They share memory with the module.
+    """
     base, seen = getattr(module, BASE, frozenset[str]()), set[int]()
     found: dict[str, Tensor] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
