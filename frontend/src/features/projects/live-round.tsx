@@ -50,7 +50,7 @@ export function LiveRound({ project }: { project: ProjectDetail }) {
   return (
     <section className="panel">
       <Title order={2}>{round ? t("now", { number: round.number, step: names.step(round.state) }) : t("round.none")}</Title>
-      {!round ? <Text c="dimmed">{t(`idle.${project.role}`)}</Text> : null}
+      {!round ? <Text c="dimmed">{t(project.current_policy ? `idle.${project.role}` : "idle.no-model")}</Text> : null}
       {round && isAtLeast(project.role, "reviewer") ? <Followed id={round.id} project={project.id} /> : null}
       {round && project.role === "labeler" ? <Text c="dimmed">{project.counts.open_tasks > 0 ? t("labeler.tasks", { count: project.counts.open_tasks }) : t("labeler.wait")}</Text> : null}
     </section>
